@@ -1,6 +1,60 @@
-import { Command } from 'commander';
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { describeError } from './errors.js';
+import { addExamples } from './options.js';
 
-/** Runs the command line. `argv` is process.argv. */
+/** Codes that commander gives to a request for help or the version, which is no error. */
+const ASKED = new Set(['commander.helpDisplayed', 'commander.version']);
+
+/** The program: one subcommand from each file of this folder that is a command. */
+export function program(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const root = new Command('protein-lm')
+    .description('Pretrain, score and explain protein language models.')
+    .version(version, '--version', 'print the version')
+    .helpCommand(false);
+  addExamples(root, 'protein-lm --version');
+  prepare(root);
+  return root;
+}
+
+/** Lets errors of usage, one line each, reach `main` instead of ending the process inside commander. */
+function prepare(command: Command): void {
+  command.exitOverride().configureOutput({
+    outputError: (text, write) => write(`${text.trim().replaceAll('\n', ' ')} (see ${path(command)} --help)\n`),
+  });
+  for (const child of command.commands) prepare(child);
+}
+
+function path(command: Command): string {
+  return command.parent ? `${path(command.parent)} ${command.name()}` : command.name();
+}
+
+/**
+ * Runs the command line and ends the process: exit code 0 done, 1 failed, 2 wrong usage. `argv` is process.argv.
+ * An error is one line on standard error; `--debug` adds its stack trace.
+ */
 export async function main(argv: string[]): Promise<void> {
-  await new Command('protein-lm').parseAsync(argv);
+  // Whoever reads our output may stop reading (`protein-lm … | head`): that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
+  process.stderr.on('error', () => {});
+  const exitCode = await run(argv);
+  // An engine may hold handles that keep Node running: once the output is out, the process ends.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  process.exit(exitCode);
+}
+
+async function run(argv: string[]): Promise<number> {
+  try {
+    await program().parseAsync(argv);
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return ASKED.has(error.code) ? 0 : 2;
+    const { line, exitCode } = describeError(error);
+    if (argv.includes('--debug') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.stderr.write(`error: ${line}\n`);
+    return exitCode;
+  }
 }

@@ -1,0 +1,58 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** What every command takes, and the ones that only make sense for some. */
+export interface CommonOptions {
+  /** No progress and no log lines; warnings and errors still appear. */
+  quiet?: boolean;
+  /** Stack traces of errors. */
+  debug?: boolean;
+  /** Seed of everything random. */
+  seed: number;
+  /** Engine to compute on. */
+  device: (typeof DEVICES)[number];
+  /** CPU threads; all cores when absent. */
+  threads?: number;
+}
+
+export const DEVICES = ['auto', 'cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
+
+/** Adds `--quiet` and `--debug`, and those of `--seed`, `--device` and `--threads` that are named. */
+export function addCommonOptions(command: Command, ...names: ('seed' | 'device' | 'threads')[]): Command {
+  if (names.includes('seed')) {
+    command.option('--seed <n>', 'seed of everything random', wholeNumber(0, 2 ** 32 - 1), 0);
+  }
+  if (names.includes('device')) {
+    command.addOption(new Option('--device <name>', 'engine to compute on').choices(DEVICES).default('auto'));
+  }
+  if (names.includes('threads')) {
+    command.option('--threads <n>', 'CPU threads (default: all cores)', wholeNumber(1, 1024));
+  }
+  return command
+    .option('--quiet', 'no progress and no log lines; warnings and errors still appear')
+    .option('--debug', 'show the stack trace of an error');
+}
+
+/** Adds the examples that `--help` ends with. */
+export function addExamples(command: Command, ...examples: string[]): Command {
+  return command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n`);
+}
+
+/** Parses an option's value as a whole number in [minimum, maximum]; `4e6` and `4_000_000` are whole numbers too. */
+export function wholeNumber(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = number(minimum, maximum)(text.replace(/(?<=\d)_(?=\d)/g, ''));
+    if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A whole number is needed.');
+    return value;
+  };
+}
+
+/** Parses an option's value as a number in [minimum, maximum]. */
+export function number(minimum = -Infinity, maximum = Infinity): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!Number.isFinite(value)) throw new InvalidArgumentError('A number is needed.');
+    if (value < minimum) throw new InvalidArgumentError(`It must be at least ${minimum}.`);
+    if (value > maximum) throw new InvalidArgumentError(`It must be at most ${maximum}.`);
+    return value;
+  };
+}
