@@ -1,0 +1,41 @@
+/** Where tensors can live, as `--device` names it. */
+export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
+export type Device = (typeof DEVICES)[number];
+
+/** What an engine needs to know to start. */
+export interface EngineOptions {
+  /** CPU threads, where the engine has any. Default: all that this process may use. */
+  threads?: number;
+}
+
+/** An engine that runs: the tfjs backend of that name is the current one. */
+export interface Engine {
+  device: Device;
+  /** The tfjs backend's name. */
+  backend: string;
+  /** For people: the processor, instruction set, threads, … */
+  description: string;
+  /** Ends its threads and device handles, so that the process can exit. */
+  stop(): Promise<void>;
+}
+
+/** What `doctor` shows of an engine. */
+export interface EngineReport {
+  device: Device;
+  usable: boolean;
+  /** Whether `auto` may take it; a software GPU is usable, but never taken. */
+  automatic: boolean;
+  description?: string;
+  /** Why it is not usable. */
+  reason?: string;
+  /** What makes it usable. */
+  install?: string;
+}
+
+/** A kind of engine: what its folder exports. */
+export interface EngineKind {
+  device: Device;
+  probe(): Promise<EngineReport>;
+  /** Starts it and makes it tfjs's current backend. Throws InputError where it cannot. */
+  start(options: EngineOptions): Promise<Engine>;
+}

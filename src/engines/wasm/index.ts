@@ -1,0 +1,26 @@
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import type { EngineKind } from '../engine.js';
+
+/** tfjs's WebAssembly backend: one thread, SIMD, everywhere. */
+export const wasm: EngineKind = {
+  device: 'wasm',
+  async probe() {
+    return { device: 'wasm', usable: true, automatic: true, description: 'WebAssembly SIMD, 1 thread' };
+  },
+  async start() {
+    // Imported here because loading it takes 100 ms that other engines need not spend.
+    const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
+    const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json');
+    setWasmPaths(join(dirname(main), 'dist') + sep);
+    await tf.setBackend('wasm');
+    await tf.ready();
+    return {
+      device: 'wasm',
+      backend: 'wasm',
+      description: 'WebAssembly SIMD, 1 thread',
+      async stop() {},
+    };
+  },
+};

@@ -1,0 +1,71 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from './dispatch.js';
+
+/** One parameter with AdamW's two moments, all of one shape, and its gradient. */
+export interface AdamWSlot {
+  parameter: tf.Variable;
+  firstMoment: tf.Variable;
+  secondMoment: tf.Variable;
+  gradient: tf.Tensor;
+  /** Decoupled weight decay of this parameter. */
+  weightDecay: number;
+}
+
+/** Options of one `adamW` update. */
+export interface AdamWOptions {
+  /** Number of this update, counted from 1. */
+  step: number;
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Gradients are scaled down to this global norm where they exceed it. */
+  maxNorm: number;
+}
+
+/**
+ * One AdamW update (Loshchilov & Hutter 2019, algorithm 2, as torch.optim.AdamW) of all parameters at once, after
+ * clipping by the global norm (as torch.nn.utils.clip_grad_norm_). Parameters and moments change in place.
+ * @returns the global norm of the gradients before clipping, a scalar
+ * Kernel: AdamW.
+ */
+export function adamW(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
+  const { step, learningRate, beta1, beta2, epsilon, maxNorm } = options;
+  const corrections = [1 - beta1 ** step, 1 - beta2 ** step];
+  if (!hasKernel('AdamW')) return adamWReference(slots, options, corrections);
+  const inputs: Record<string, tf.Tensor> = { hyper: tf.tensor1d([learningRate, ...corrections]) };
+  slots.forEach((slot, i) => {
+    inputs[`p${i}`] = slot.parameter;
+    inputs[`m${i}`] = slot.firstMoment;
+    inputs[`v${i}`] = slot.secondMoment;
+    inputs[`g${i}`] = slot.gradient;
+  });
+  const weightDecay = slots.map((slot) => slot.weightDecay);
+  const [norm] = runKernel('AdamW', inputs, { count: slots.length, beta1, beta2, epsilon, weightDecay, maxNorm });
+  inputs.hyper.dispose();
+  return norm as tf.Scalar;
+}
+
+/** The definition of `adamW` in tfjs operations. `corrections`: 1 - β₁ᵗ and 1 - β₂ᵗ. */
+function adamWReference(slots: AdamWSlot[], options: AdamWOptions, corrections: number[]): tf.Scalar {
+  const { learningRate, beta1, beta2, epsilon, maxNorm } = options;
+  return tf.tidy(() => {
+    const squares = slots.map((slot) => tf.sum(tf.square(slot.gradient)));
+    const norm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
+    const scale = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)));
+    for (const slot of slots) {
+      tf.tidy(() => {
+        const gradient = tf.mul(slot.gradient, scale);
+        const first = tf.add(tf.mul(slot.firstMoment, beta1), tf.mul(gradient, 1 - beta1));
+        const second = tf.add(tf.mul(slot.secondMoment, beta2), tf.mul(tf.square(gradient), 1 - beta2));
+        const denominator = tf.add(tf.sqrt(tf.div(second, corrections[1])), epsilon);
+        const change = tf.mul(tf.div(tf.div(first, corrections[0]), denominator), learningRate);
+        const decayed = tf.mul(slot.parameter, 1 - learningRate * slot.weightDecay);
+        slot.firstMoment.assign(first);
+        slot.secondMoment.assign(second);
+        slot.parameter.assign(tf.sub(decayed, change));
+      });
+    }
+    return norm;
+  });
+}

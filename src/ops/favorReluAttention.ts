@@ -1,0 +1,77 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { mergeHeads, splitHeads } from './heads.js';
+import { linearAttention } from './linearAttention.js';
+
+/** Options of `favorReluAttention`. */
+export interface FavorReluOptions {
+  heads: number;
+  /** ε of the features relu(·) + ε. */
+  epsilon: number;
+  /** Whether a token sees only itself and those before it. */
+  causal: boolean;
+}
+
+/**
+ * Performer-ReLU attention (Choromanski et al. 2021, section 3 and appendix B.4: generalised attention with f = ReLU):
+ * φ(x) = relu(x) + ε, or relu(W x) + ε with a projection; out = φ(q) (φ(k)ᵀ v) / φ(q) (φ(k)ᵀ 1), per head.
+ * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d
+ * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
+ * @param projection W [m, d], or undefined for deterministic features
+ * @returns [B, L, D]
+ * Kernels: FavorReluAttention, FavorReluAttentionGrad. Differentiable in qkv.
+ */
+export function favorReluAttention(
+  qkv: tf.Tensor3D,
+  keep: tf.Tensor2D,
+  projection: tf.Tensor2D | undefined,
+  options: FavorReluOptions,
+): tf.Tensor3D {
+  if (!hasKernel('FavorReluAttention')) return favorReluAttentionReference(qkv, keep, projection, options);
+  const attributes = { ...options };
+  return differentiable({
+    inputs: { qkv },
+    forward: (save) => {
+      const [out, ...aux] = runKernel('FavorReluAttention', { qkv, keep, projection }, attributes);
+      save([qkv, keep, ...(projection ? [projection] : []), out, ...aux]);
+      return [out];
+    },
+    backward: ([dy], [savedQkv, savedKeep, ...rest]) => {
+      const savedProjection = projection ? rest.shift() : undefined;
+      const [out, ...aux] = rest;
+      const inputs = { dy, qkv: savedQkv, keep: savedKeep, projection: savedProjection, out, ...auxiliary(aux) };
+      return { qkv: runKernel('FavorReluAttentionGrad', inputs, attributes)[0] };
+    },
+  })[0] as tf.Tensor3D;
+}
+
+/** The definition of `favorReluAttention` in tfjs operations. */
+export function favorReluAttentionReference(
+  qkv: tf.Tensor3D,
+  keep: tf.Tensor2D,
+  projection: tf.Tensor2D | undefined,
+  options: FavorReluOptions,
+): tf.Tensor3D {
+  const [q, k, v] = splitHeads(qkv, options.heads);
+  const keyFeatures = tf.mul(reluFeatures(k, projection, options.epsilon), tf.reshape(keep, [keep.shape[0], 1, -1, 1]));
+  const queryFeatures = reluFeatures(q, projection, options.epsilon);
+  return mergeHeads(linearAttention(queryFeatures, keyFeatures as tf.Tensor4D, v, options.causal));
+}
+
+/**
+ * φ(x) = relu(x) + ε, or relu(W x) + ε.
+ * @param x [B, heads, L, d]
+ * @param projection W [m, d]
+ * @returns [B, heads, L, d or m]
+ */
+export function reluFeatures(x: tf.Tensor4D, projection: tf.Tensor2D | undefined, epsilon: number): tf.Tensor4D {
+  const projected = projection ? projectRows(x, projection) : x;
+  return tf.add(tf.relu(projected), epsilon);
+}
+
+/** x Wᵀ over the last axis: [B, heads, L, d] and W [m, d] to [B, heads, L, m]. */
+export function projectRows(x: tf.Tensor4D, projection: tf.Tensor2D): tf.Tensor4D {
+  const [batch, heads, length, size] = x.shape;
+  const rows = tf.matMul(tf.reshape(x, [-1, size]) as tf.Tensor2D, projection, false, true);
+  return tf.reshape(rows, [batch, heads, length, projection.shape[0]]);
+}

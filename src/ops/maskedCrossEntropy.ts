@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+
+/**
+ * The weighted cross-entropy of selected positions: Σ weight (logsumexp(logits) - logits[label]), in nats.
+ * @param logits [N, V]
+ * @param labels [N] int32
+ * @param weights [N]; 1 / the number of selected positions makes the loss their mean, 0 leaves a position out
+ * @returns the loss (a scalar), and how many positions of a weight above zero have their label as the largest logit
+ * Kernels: MaskedCrossEntropy, MaskedCrossEntropyGrad. Differentiable in logits, through the loss.
+ */
+export function maskedCrossEntropy(
+  logits: tf.Tensor2D,
+  labels: tf.Tensor1D,
+  weights: tf.Tensor1D,
+): { loss: tf.Scalar; correct: tf.Scalar } {
+  if (!hasKernel('MaskedCrossEntropy')) return maskedCrossEntropyReference(logits, labels, weights);
+  const [loss, correct] = differentiable({
+    inputs: { logits },
+    forward: (save) => {
+      const [total, right, ...aux] = runKernel('MaskedCrossEntropy', { logits, labels, weights });
+      save([logits, labels, weights, ...aux]);
+      return [total, right];
+    },
+    backward: ([dloss], [savedLogits, savedLabels, savedWeights, ...aux]) => {
+      const inputs = { dloss, logits: savedLogits, labels: savedLabels, weights: savedWeights, ...auxiliary(aux) };
+      return { logits: runKernel('MaskedCrossEntropyGrad', inputs)[0] };
+    },
+  });
+  return { loss: loss as tf.Scalar, correct: correct as tf.Scalar };
+}
+
+/** The definition of `maskedCrossEntropy` in tfjs operations. */
+export function maskedCrossEntropyReference(
+  logits: tf.Tensor2D,
+  labels: tf.Tensor1D,
+  weights: tf.Tensor1D,
+): { loss: tf.Scalar; correct: tf.Scalar } {
+  const chosen = tf.sum(tf.mul(logits, tf.oneHot(labels, logits.shape[1])), 1);
+  const loss = tf.sum(tf.mul(weights, tf.sub(tf.logSumExp(logits, 1), chosen))) as tf.Scalar;
+  const hits = tf.logicalAnd(tf.equal(tf.argMax(logits, 1), labels), tf.greater(weights, 0));
+  return { loss, correct: tf.sum(tf.cast(hits, 'float32')) as tf.Scalar };
+}
