@@ -1,0 +1,246 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { InputError } from '../data/errors.js';
+import { writeFileAtomic } from '../data/files.js';
+
+/** Data types of safetensors files that are read; F32, F64 and I32 are also written. */
+export type SafetensorsType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+/** A tensor of a safetensors file: its type there, its shape, and its values row-major. */
+export interface SafetensorsTensor {
+  dtype: SafetensorsType;
+  shape: number[];
+  /** F16 and BF16 come as float32; I64 as float64, exact to 2^53. */
+  data: Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+}
+
+const BYTES: Record<SafetensorsType, number> = {
+  F64: 8,
+  I64: 8,
+  F32: 4,
+  I32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+// The limit of the format's own implementation: a longer header is a corrupt or hostile file.
+const LONGEST_HEADER = 100_000_000;
+
+interface Entry {
+  dtype: SafetensorsType;
+  shape: number[];
+  start: number;
+  end: number;
+}
+
+/** A safetensors file, open: its header is checked whole, its tensors are read one at a time. Close it after use. */
+export class SafetensorsFile {
+  private constructor(
+    readonly path: string,
+    private readonly file: number,
+    /** The header's `__metadata__`. */
+    readonly metadata: Record<string, string>,
+    private readonly entries: Map<string, Entry>,
+  ) {}
+
+  /**
+   * @throws InputError where the file is missing, truncated, or its header is not valid: not JSON, longer than the
+   * file, unknown types, shapes that do not fit their bytes, tensors that overlap, leave gaps or lie outside
+   */
+  static open(path: string): SafetensorsFile {
+    let file: number;
+    try {
+      file = openSync(path, 'r');
+    } catch (error) {
+      throw new InputError(
+        `${path}: cannot be read (${(error as NodeJS.ErrnoException).code}): give a safetensors file`,
+      );
+    }
+    try {
+      const { metadata, entries } = readHeader(path, file);
+      return new SafetensorsFile(path, file, metadata, entries);
+    } catch (error) {
+      closeSync(file);
+      throw error;
+    }
+  }
+
+  /** Names of the tensors, in the file's order. */
+  get names(): string[] {
+    return [...this.entries.keys()];
+  }
+
+  /** Type and shape of a tensor, or undefined where there is none of that name. */
+  info(name: string): { dtype: SafetensorsType; shape: number[] } | undefined {
+    return this.entries.get(name);
+  }
+
+  /** @throws InputError where the file has no tensor of that name */
+  read(name: string): SafetensorsTensor {
+    const entry = this.entries.get(name);
+    if (!entry) throw new InputError(`${this.path}: no tensor '${name}' in it`);
+    const bytes = new Uint8Array(entry.end - entry.start);
+    readFully(this.path, this.file, bytes, entry.start);
+    return { dtype: entry.dtype, shape: entry.shape, data: decode(bytes, entry.dtype) };
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+}
+
+/** Reads a whole safetensors file. Throws as SafetensorsFile.open does. */
+export function readSafetensors(path: string): {
+  tensors: Map<string, SafetensorsTensor>;
+  metadata: Record<string, string>;
+} {
+  const file = SafetensorsFile.open(path);
+  try {
+    return { tensors: new Map(file.names.map((name) => [name, file.read(name)])), metadata: file.metadata };
+  } finally {
+    file.close();
+  }
+}
+
+/** A tensor to write; its array's type gives the file's. */
+export interface WritableTensor {
+  shape: number[];
+  data: Float32Array | Float64Array | Int32Array;
+}
+
+/** Writes a safetensors file atomically, tensors sorted by name as the format's own implementation does. */
+export function writeSafetensors(
+  path: string,
+  tensors: Map<string, WritableTensor>,
+  metadata: Record<string, string> = { format: 'pt' },
+): void {
+  // Eight-byte types come first so that every tensor is aligned.
+  const names = [...tensors.keys()].sort((a, b) => {
+    const order = tensors.get(b)!.data.BYTES_PER_ELEMENT - tensors.get(a)!.data.BYTES_PER_ELEMENT;
+    return order !== 0 ? order : a < b ? -1 : 1;
+  });
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const name of names) {
+    const { shape, data } = tensors.get(name)!;
+    if (count(shape) !== data.length) throw new Error(`${name}: ${data.length} values for shape [${shape}]`);
+    const dtype = data instanceof Float32Array ? 'F32' : data instanceof Float64Array ? 'F64' : 'I32';
+    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
+    offset += data.byteLength;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padding = (8 - (text.length % 8)) % 8;
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length + padding));
+  const values = names.map((name) => {
+    const { data } = tensors.get(name)!;
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  });
+  writeFileAtomic(path, [size, text, ' '.repeat(padding), ...values]);
+}
+
+function readHeader(path: string, file: number): { metadata: Record<string, string>; entries: Map<string, Entry> } {
+  const fail = (what: string): never => {
+    throw new InputError(`${path}: not a valid safetensors file: ${what}; download or save it again`);
+  };
+  const { size } = fstatSync(file);
+  if (size < 8) fail(`${size} bytes, too short for a header`);
+  const prefix = new Uint8Array(8);
+  readFully(path, file, prefix, 0);
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (length > LONGEST_HEADER || 8 + Number(length) > size) fail(`a header of ${length} bytes in a file of ${size}`);
+  const text = new Uint8Array(Number(length));
+  readFully(path, file, text, 8);
+  let header: Record<string, unknown> = {};
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
+  } catch {
+    fail('its header is not JSON');
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('its header is not a JSON object');
+  const base = 8 + Number(length);
+  const entries = new Map<string, Entry>();
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') continue;
+    const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
+    if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype))
+      fail(`tensor '${name}' has type ${JSON.stringify(dtype)}`);
+    if (!isSizes(shape)) fail(`tensor '${name}' has shape ${JSON.stringify(shape)}`);
+    if (!isSizes(offsets) || (offsets as number[]).length !== 2)
+      fail(`tensor '${name}' has offsets ${JSON.stringify(offsets)}`);
+    const [start, end] = offsets as number[];
+    if (end - start !== count(shape as number[]) * BYTES[dtype as SafetensorsType])
+      fail(`tensor '${name}' takes ${end - start} bytes for ${dtype} of shape [${shape}]`);
+    entries.set(name, {
+      dtype: dtype as SafetensorsType,
+      shape: shape as number[],
+      start: base + start,
+      end: base + end,
+    });
+  }
+  let position = base;
+  for (const [name, { start, end }] of [...entries].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start !== position) fail(`tensor '${name}' begins at byte ${start}, not where the one before it ends`);
+    position = end;
+  }
+  if (position !== size) fail(`${size} bytes, but its tensors end at ${position}`);
+  return { metadata: (header.__metadata__ ?? {}) as Record<string, string>, entries };
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((x) => Number.isSafeInteger(x) && x >= 0);
+}
+
+function count(shape: number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+function readFully(path: string, file: number, into: Uint8Array, position: number): void {
+  for (let done = 0; done < into.length; ) {
+    const read = readSync(file, into, done, into.length - done, position + done);
+    if (read === 0) throw new InputError(`${path}: ends early, at byte ${position + done}: download or save it again`);
+    done += read;
+  }
+}
+
+function decode(bytes: Uint8Array, dtype: SafetensorsType): SafetensorsTensor['data'] {
+  const { buffer } = bytes;
+  switch (dtype) {
+    case 'F64':
+      return new Float64Array(buffer);
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'I32':
+      return new Int32Array(buffer);
+    case 'I16':
+      return new Int16Array(buffer);
+    case 'I8':
+      return new Int8Array(buffer);
+    case 'I64':
+      return Float64Array.from(new BigInt64Array(buffer), Number);
+    case 'F16':
+      return halfToFloat(new Uint16Array(buffer));
+    case 'BF16':
+      return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (bits) => bits << 16).buffer);
+    default:
+      return bytes;
+  }
+}
+
+/** IEEE 754 binary16 to binary32, exactly. */
+function halfToFloat(halves: Uint16Array): Float32Array {
+  const result = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    const bits = halves[i];
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0) result[i] = sign * fraction * 2 ** -24;
+    else if (exponent === 31) result[i] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    else result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return result;
+}
