@@ -1,0 +1,26 @@
+// Every vector kernel, compiled once an instruction set. Included by kernels_*.cc only.
+
+#ifdef ISA_TARGET
+#if defined(__clang__)
+#define ISA_PRAGMA_(text) _Pragma(#text)
+#define ISA_PRAGMA(text) ISA_PRAGMA_(text)
+ISA_PRAGMA(clang attribute push(__attribute__((target(ISA_TARGET))), apply_to = function))
+// clang does not hand a pushed target on to lambdas: write `[&](size_t i) ISA_LAMBDA { … }`.
+#define ISA_LAMBDA __attribute__((target(ISA_TARGET)))
+#else
+#define ISA_PRAGMA_(text) _Pragma(#text)
+#define ISA_PRAGMA(text) ISA_PRAGMA_(text)
+ISA_PRAGMA(GCC target(ISA_TARGET))
+#define ISA_LAMBDA
+#endif
+#else
+#define ISA_LAMBDA
+#endif
+
+#include "vec.h"
+
+#include "gemm.inl"
+
+#if defined(ISA_TARGET) && defined(__clang__)
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,76 @@
+// Reading a call's arguments from JavaScript. Nothing here trusts the caller: whatever the argument is, the outcome is
+// a value or a JavaScript error, and after the first error the rest of the reads do nothing.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace protein_lm {
+
+// A typed array's elements; data is null when the argument was null or undefined.
+template <typename T>
+struct Span {
+  T* data = nullptr;
+  size_t length = 0;
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
+class Args {
+ public:
+  static constexpr size_t MAX = 24;
+
+  Args(napi_env env, napi_callback_info info);
+
+  size_t count() const { return count_; }
+  bool ok() const { return ok_; }
+
+  // By position. An optional array may be null or undefined; a detached one is an error.
+  Span<float> floats(size_t index, const char* name);
+  Span<float> optional_floats(size_t index, const char* name);
+  Span<int32_t> ints(size_t index, const char* name);
+  Span<double> doubles(size_t index, const char* name);
+  double number(size_t index, const char* name);
+  // An integer from 0 to 2^53 - 1.
+  size_t size(size_t index, const char* name);
+  bool boolean(size_t index, const char* name);
+  std::string text(size_t index, const char* name);
+
+  // An error that the call throws, once it returns; the first one counts.
+  void fail(const std::string& message);
+  // fail()s unless the array has at least `needed` elements.
+  template <typename T>
+  void require(const Span<T>& span, size_t needed, const char* name) {
+    if (span.length < needed)
+      fail(std::string(name) + " has " + std::to_string(span.length) + " elements, " + std::to_string(needed) +
+           " are needed");
+  }
+
+  napi_env env() const { return env_; }
+
+ private:
+  bool typed_array(size_t index, const char* name, napi_typedarray_type type, const char* type_name, bool optional,
+                   void** data, size_t* length);
+
+  napi_env env_;
+  napi_value values_[MAX];
+  size_t count_ = MAX;
+  bool ok_ = true;
+};
+
+// a * b and a + b, or SIZE_MAX where they would pass it, so that a later bounds check fails.
+inline size_t checked_mul(size_t a, size_t b) {
+  size_t result;
+  return __builtin_mul_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+inline size_t checked_add(size_t a, size_t b) {
+  size_t result;
+  return __builtin_add_overflow(a, b, &result) ? SIZE_MAX : result;
+}
+
+void export_function(napi_env env, napi_value exports, const char* name, napi_callback function);
+
+}  // namespace protein_lm
