@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { doctorCommand } from './doctor.js';
 import { describeError } from './errors.js';
 import { addExamples } from './options.js';
 
@@ -13,7 +14,8 @@ export function program(): Command {
     .description('Pretrain, score and explain protein language models.')
     .version(version, '--version', 'print the version')
     .helpCommand(false);
-  addExamples(root, 'protein-lm --version');
+  root.addCommand(doctorCommand());
+  addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
   prepare(root);
   return root;
 }

@@ -23,3 +23,18 @@ test('wrong usage is one line and exits with 2', async () => {
     stderr: "error: unknown option '--no-such-option' (see protein-lm --help)\n",
   });
 });
+
+test.each([
+  [[], 'Usage: protein-lm'],
+  [['no-such-command'], "error: unknown command 'no-such-command' (see protein-lm --help)\n"],
+  [
+    ['doctor', '--threads', 'many'],
+    "error: option '--threads <n>' argument 'many' is invalid. A number is needed. (see protein-lm doctor --help)\n",
+  ],
+  [['doctor', '--out', 'engines.xlsx'], 'error: --out engines.xlsx: the extension says no format'],
+])('wrong usage %j says what to do', async (args, message) => {
+  const { code, stdout, stderr } = await runCli(args);
+  expect(code).toBe(2);
+  expect(stdout).toBe('');
+  expect(stderr).toContain(message);
+});

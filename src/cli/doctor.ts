@@ -1,0 +1,66 @@
+import { table } from 'arquero';
+import { Command } from 'commander';
+import type { EngineReport } from '../engines/engine.js';
+import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
+import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
+
+/** An engine's report with the rate of its matrix product, where it runs. */
+type Finding = EngineReport & { gflops?: number };
+
+/** `protein-lm doctor`: which engines run here, how fast, and what the others need. */
+export function doctorCommand(): Command {
+  const command = new Command('doctor')
+    .description('List the engines: which run here and how fast, and what the others need.')
+    .action(doctor);
+  addOutputOptions(command);
+  addCommonOptions(command, 'threads');
+  return addExamples(command, 'protein-lm doctor', 'protein-lm doctor --format json');
+}
+
+async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
+  const output = options.out !== undefined || options.format !== undefined ? tableOutput(options) : undefined;
+  const { measureMatrixProduct, probeEngines, startEngine } = await import('../engines/index.js');
+  const findings: Finding[] = [];
+  for (const report of await probeEngines()) {
+    const finding: Finding = { ...report };
+    if (report.usable) {
+      try {
+        const engine = await startEngine(report.device, { threads: options.threads });
+        finding.description = engine.description;
+        finding.gflops = await measureMatrixProduct();
+        await engine.stop();
+      } catch (error) {
+        finding.usable = false;
+        finding.reason = (error as Error).message;
+      }
+    }
+    findings.push(finding);
+  }
+  const chosen = findings.find((finding) => finding.usable && finding.automatic)?.device;
+  if (output) {
+    await output.write(
+      table({
+        device: findings.map((finding) => finding.device),
+        usable: findings.map((finding) => finding.usable),
+        default: findings.map((finding) => finding.device === chosen),
+        description: findings.map((finding) => finding.description ?? null),
+        gflops: findings.map((finding) => finding.gflops ?? null),
+        reason: findings.map((finding) => finding.reason ?? null),
+        install: findings.map((finding) => finding.install ?? null),
+      }),
+    );
+  } else {
+    process.stdout.write(findings.map((finding) => describe(finding, chosen)).join(''));
+  }
+}
+
+function describe(finding: Finding, chosen: string | undefined): string {
+  const { device, usable, description, gflops, reason, install } = finding;
+  const name = device.padEnd(12);
+  const indent = ' '.repeat(name.length);
+  if (!usable) {
+    return `${name}not usable: ${reason ?? 'unknown reason'}\n${install ? `${indent}to get it: ${install}\n` : ''}`;
+  }
+  const marks = device === chosen ? ', taken by --device auto' : '';
+  return `${name}usable${marks}: ${description}\n${indent}matrix product: ${gflops!.toPrecision(3)} GFLOP/s\n`;
+}
