@@ -1,41 +1,39 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 
 /**
- * Writes a file so that `path` holds either its old content or all of the new, whatever happens: into a temporary
- * file beside it, synced to disk, then renamed.
- * @param data the content, or its pieces in order
+ * Writes a file so that its name never shows a half-written state, not even after a power failure: a temporary file in
+ * the same folder, fsync, rename, fsync of the folder.
  */
-export function writeFileAtomic(path: string, data: string | Uint8Array | Iterable<string | Uint8Array>): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
-  const file = openSync(temporary, 'w');
+export async function writeFileAtomic(path: string, data: string | Uint8Array | Iterable<Uint8Array>): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${counter++}.tmp`);
   try {
+    const handle = await open(temporary, 'wx');
     try {
-      for (const piece of pieces) writeFully(file, typeof piece === 'string' ? Buffer.from(piece) : piece);
-      fsyncSync(file);
+      const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
+      for (const piece of pieces) await handle.writeFile(piece);
+      await handle.sync();
     } finally {
-      closeSync(file);
+      await handle.close();
     }
-    renameSync(temporary, path);
+    await rename(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    await rm(temporary, { force: true });
     throw error;
   }
-  syncFolder(dirname(path));
+  await syncFolder(dirname(path));
 }
 
-function writeFully(file: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
-}
+/** Two writers in one process may write the same name at once. */
+let counter = 0;
 
-/** Makes renames within a folder durable. Windows cannot sync a folder and does not need to. */
-export function syncFolder(path: string): void {
+/** Makes renames inside a folder survive a power failure, where the system lets folders be synced (not Windows). */
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
-  const folder = openSync(path, 'r');
+  const handle = await open(folder, 'r');
   try {
-    fsyncSync(folder);
+    await handle.sync();
   } finally {
-    closeSync(folder);
+    await handle.close();
   }
 }

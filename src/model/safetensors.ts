@@ -112,11 +112,11 @@ export interface WritableTensor {
 }
 
 /** Writes a safetensors file atomically, tensors sorted by name as the format's own implementation does. */
-export function writeSafetensors(
+export async function writeSafetensors(
   path: string,
   tensors: Map<string, WritableTensor>,
   metadata: Record<string, string> = { format: 'pt' },
-): void {
+): Promise<void> {
   // Eight-byte types come first so that every tensor is aligned.
   const names = [...tensors.keys()].sort((a, b) => {
     const order = tensors.get(b)!.data.BYTES_PER_ELEMENT - tensors.get(a)!.data.BYTES_PER_ELEMENT;
@@ -131,15 +131,15 @@ export function writeSafetensors(
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
     offset += data.byteLength;
   }
-  const text = Buffer.from(JSON.stringify(header));
-  const padding = (8 - (text.length % 8)) % 8;
+  const unpadded = JSON.stringify(header);
+  const text = Buffer.from(unpadded + ' '.repeat((8 - (Buffer.byteLength(unpadded) % 8)) % 8));
   const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(text.length + padding));
+  size.writeBigUInt64LE(BigInt(text.length));
   const values = names.map((name) => {
     const { data } = tensors.get(name)!;
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   });
-  writeFileAtomic(path, [size, text, ' '.repeat(padding), ...values]);
+  await writeFileAtomic(path, [size, text, ...values]);
 }
 
 function readHeader(path: string, file: number): { metadata: Record<string, string>; entries: Map<string, Entry> } {

@@ -46,7 +46,10 @@ function prefixAttention(queryFeatures: tf.Tensor4D, keyFeatures: tf.Tensor4D, v
   const k = inChunks(keyFeatures, features);
   // The denominator is one more column of the values.
   const withOnes = inChunks(tf.concat([v, tf.ones([batch, heads, length, 1])], 3) as tf.Tensor4D, size + 1);
-  const sums = tf.cumsum(tf.matMul(k, withOnes, true, false), 1, true);
+  const products = tf.reshape(tf.matMul(k, withOnes, true, false), [batch * heads, chunks, -1]);
+  // tfjs's gradient of cumsum is right along the last axis only.
+  const running = tf.transpose(tf.cumsum(tf.transpose(products, [0, 2, 1]), 2, true), [0, 2, 1]);
+  const sums = tf.reshape(running, [batch * heads, chunks, features, size + 1]) as tf.Tensor4D;
   const scores = tf.mul(tf.matMul(q, k, false, true), tf.linalg.bandPart(tf.ones([CHUNK, CHUNK]), -1, 0));
   const both = tf.add(tf.matMul(q, sums), tf.matMul(scores, withOnes));
   const whole = tf.slice(

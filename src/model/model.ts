@@ -1,0 +1,184 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { type Alphabet, PROTEIN } from '../data/alphabet.js';
+import { InputError } from '../data/errors.js';
+import { Random } from '../data/random.js';
+import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
+import { dropoutHash } from '../ops/dropout.js';
+import { linear } from '../ops/linear.js';
+import { rotary } from '../ops/rotary.js';
+import { tokenEmbedding } from '../ops/tokenEmbedding.js';
+import type { Attention } from './attention/attention.js';
+import { createAttention } from './attention/index.js';
+import { type ModelConfig, maxLength } from './config.js';
+import { parameterSpecs } from './parameters.js';
+
+/** Options of `LanguageModel.encode`. */
+export interface EncodeOptions {
+  /** Unsigned 32-bit seed of this pass's dropout; without it nothing is dropped. */
+  dropoutSeed?: number;
+  /** Called with each layer's fused queries, keys and values [B, L, 3 D], positions applied. */
+  onAttention?: (layer: number, qkv: tf.Tensor3D, keep: tf.Tensor2D) => void;
+  /** Called with the embeddings (layer 0) and each layer's output [B L, D]; the last is before the final LayerNorm. */
+  onHidden?: (layer: number, hidden: tf.Tensor2D) => void;
+}
+
+/**
+ * A protein language model: ESM-2's pre-LN encoder and head (Lin et al. 2023; Hugging Face's EsmForMaskedLM), with
+ * the attention that its configuration names. Shapes: B sequences, L tokens, D hidden, V tokens in the vocabulary.
+ */
+export class LanguageModel {
+  private readonly attention: Attention;
+
+  /** Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. */
+  constructor(
+    readonly config: ModelConfig,
+    readonly parameters: Map<string, tf.Variable>,
+    readonly alphabet: Alphabet = PROTEIN,
+  ) {
+    this.attention = createAttention(config);
+  }
+
+  /** The parameters that training changes, by name. */
+  get trainable(): Map<string, tf.Variable> {
+    return new Map([...this.parameters].filter(([, variable]) => variable.trainable));
+  }
+
+  /**
+   * The encoder.
+   * @param ids [B, L] int32; <pad> may follow a sequence's end
+   * @returns [B, L, D] after the last LayerNorm; rows of padding carry no meaning
+   * @throws InputError where L exceeds the model's positions
+   */
+  encode(ids: tf.Tensor2D, options: EncodeOptions = {}): tf.Tensor3D {
+    const { config } = this;
+    const [batch, length] = ids.shape;
+    if (length > maxLength(config))
+      throw new InputError(
+        `a sequence of ${length} tokens: this model takes ${maxLength(config)}, crop it or use windows`,
+      );
+    return tf.tidy(() => {
+      const epsilon = config.layer_norm_eps;
+      const heads = config.num_attention_heads;
+      const keep = tf.cast(tf.notEqual(ids, config.pad_token_id), 'float32') as tf.Tensor2D;
+      const norms = [...Array(config.num_hidden_layers).keys()].map((i) => `layers.${i}.attention.norm`).concat('norm');
+      const join = (x: tf.Tensor, residual: tf.Tensor, norm: string, site: number) =>
+        addLayerNorm(x, residual, this.get(`${norm}.weight`), this.get(`${norm}.bias`), {
+          epsilon,
+          dropoutRate: options.dropoutSeed === undefined ? 0 : config.hidden_dropout_prob,
+          dropoutSeed: dropoutHash(site, options.dropoutSeed ?? 0),
+        });
+
+      let x: tf.Tensor = tf.reshape(this.embed(ids, keep), [batch * length, config.hidden_size]); // [B L, D]
+      options.onHidden?.(0, x as tf.Tensor2D);
+      let normed = layerNorm(x, this.get(`${norms[0]}.weight`), this.get(`${norms[0]}.bias`), epsilon);
+      for (let i = 0; i < config.num_hidden_layers; i++) {
+        const layer = `layers.${i}`;
+        const fused = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
+        let qkv = tf.reshape(fused, [batch, length, 3 * config.hidden_size]) as tf.Tensor3D;
+        if (config.position_embedding_type === 'rotary')
+          qkv = rotary(qkv, this.get('rotary.inverseFrequencies') as tf.Tensor1D, heads);
+        options.onAttention?.(i, qkv, keep);
+        const mixed = this.attention.attend(qkv, keep, this.attentionParameters(layer)); // [B, L, D]
+        const attended = this.dense(
+          tf.reshape(mixed, [batch * length, config.hidden_size]),
+          `${layer}.attention.output`,
+        );
+        ({ sum: x, normed } = join(x, attended, `${layer}.feedForward.norm`, 2 * i));
+        const inner = this.dense(normed, `${layer}.feedForward.up`, 'gelu'); // [B L, inner]
+        const transformed = this.dense(inner, `${layer}.feedForward.down`); // [B L, D]
+        ({ sum: x, normed } = join(x, transformed, norms[i + 1], 2 * i + 1));
+        options.onHidden?.(i + 1, x as tf.Tensor2D);
+      }
+      return tf.reshape(normed, [batch, length, config.hidden_size]) as tf.Tensor3D;
+    });
+  }
+
+  /**
+   * The language-model head on some rows of the encoder's result.
+   * @param rows [N, D]
+   * @returns logits [N, V]
+   */
+  predict(rows: tf.Tensor2D): tf.Tensor2D {
+    return tf.tidy(() => {
+      const inner = this.dense(rows, 'head.dense', 'gelu');
+      const normed = layerNorm(
+        inner,
+        this.get('head.norm.weight'),
+        this.get('head.norm.bias'),
+        this.config.layer_norm_eps,
+      );
+      return linear(normed, this.get('embeddings.word'), this.get('head.bias')) as tf.Tensor2D;
+    });
+  }
+
+  /**
+   * Encoder and head.
+   * @param ids [B, L] int32
+   * @returns logits [B, L, V]
+   */
+  logits(ids: tf.Tensor2D): tf.Tensor3D {
+    return tf.tidy(() => {
+      const hidden = this.encode(ids);
+      const logits = this.predict(tf.reshape(hidden, [-1, this.config.hidden_size]) as tf.Tensor2D);
+      return tf.reshape(logits, [...ids.shape, this.config.vocab_size]) as tf.Tensor3D;
+    });
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    for (const variable of this.parameters.values()) variable.dispose();
+  }
+
+  private embed(ids: tf.Tensor2D, keep: tf.Tensor2D): tf.Tensor3D {
+    const { config } = this;
+    const position = this.parameters.get('embeddings.position') as tf.Tensor2D | undefined;
+    const x = tokenEmbedding(ids, this.get('embeddings.word') as tf.Tensor2D, position, {
+      padId: config.pad_token_id,
+      maskId: config.mask_token_id,
+      tokenDropout: config.token_dropout,
+    });
+    if (!config.emb_layer_norm_before) return x;
+    const normed = layerNorm(
+      x,
+      this.get('embeddings.norm.weight'),
+      this.get('embeddings.norm.bias'),
+      config.layer_norm_eps,
+    );
+    return tf.mul(normed, tf.expandDims(keep, 2)) as tf.Tensor3D;
+  }
+
+  private dense(x: tf.Tensor, name: string, activation: 'none' | 'gelu' = 'none'): tf.Tensor {
+    return linear(x, this.get(`${name}.weight`), this.get(`${name}.bias`), activation);
+  }
+
+  private attentionParameters(layer: string): Record<string, tf.Tensor> {
+    return Object.fromEntries(
+      this.attention.parameters.map(({ name }) => [name, this.get(`${layer}.attention.${name}`)]),
+    );
+  }
+
+  private get(name: string): tf.Tensor {
+    const variable = this.parameters.get(name);
+    if (!variable) throw new Error(`the model has no parameter '${name}'`);
+    return variable;
+  }
+}
+
+/** A new model with random weights; the same for the same seed. */
+export function createModel(config: ModelConfig, seed: number): LanguageModel {
+  const random = new Random(seed);
+  const parameters = new Map<string, tf.Variable>();
+  for (const { name, shape, trainable, initialise } of parameterSpecs(config)) {
+    if (!initialise) continue;
+    parameters.set(name, makeVariable(initialise(random), shape, trainable));
+  }
+  return new LanguageModel(config, parameters);
+}
+
+/** A variable that takes over its values. */
+export function makeVariable(values: Float32Array, shape: number[], trainable: boolean): tf.Variable {
+  const tensor = tf.tensor(values, shape, 'float32');
+  const variable = tf.variable(tensor, trainable);
+  tensor.dispose();
+  return variable;
+}
