@@ -1,0 +1,171 @@
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { InputError } from '../data/errors.js';
+import { syncFolder, writeFileAtomic } from '../data/files.js';
+import { loadModel, saveModel } from '../model/files.js';
+import type { LanguageModel } from '../model/model.js';
+import { readSafetensors, writeSafetensors } from '../model/safetensors.js';
+import type { Figures, Tally } from './metrics.js';
+import { Optimizer } from './optimizer.js';
+import type { Recipe } from './recipe.js';
+
+/** Where a run stands after a step: all that decides how it goes on, besides the weights and AdamW's moments. */
+export interface TrainingState {
+  step: number;
+  /** Tokens through the model so far, padding not counted. */
+  tokens: number;
+  /** Seconds of training so far, over all starts. */
+  seconds: number;
+  recipe: Recipe;
+  /** Folder of the token store, and its content's key: a run goes on only with the data it began with. */
+  data: { folder: string; key: string };
+  /** Place in the data: what the batches need to go on with the next one. */
+  cursor: unknown;
+  /** Sums since the last line of `metrics.jsonl`. */
+  window: Tally;
+  /** Validation at this step, where there was one. */
+  validation?: Figures;
+}
+
+/** A whole checkpoint in a run's folder. */
+export interface Checkpoint {
+  step: number;
+  folder: string;
+}
+
+const FOLDER = 'checkpoints';
+const OPTIMIZER_FILE = 'optimizer.safetensors';
+const STATE_FILE = 'training.json';
+// A folder under one of these names is not whole: it is being written or removed, or a kill left it.
+const UNFINISHED = '.tmp-';
+
+/** The whole checkpoints of a run, by step. */
+export function listCheckpoints(run: string): Checkpoint[] {
+  const parent = join(run, FOLDER);
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent)
+    .flatMap((name) => {
+      const step = /^step-(\d+)$/.exec(name)?.[1];
+      return step === undefined ? [] : [{ step: Number(step), folder: join(parent, name) }];
+    })
+    .sort((a, b) => a.step - b.step);
+}
+
+/** The last whole checkpoint of a run. */
+export function latestCheckpoint(run: string): Checkpoint | undefined {
+  return listCheckpoints(run).at(-1);
+}
+
+/**
+ * Saves `checkpoints/step-N/`: model, AdamW's moments and state. The folder appears under its name only when every
+ * file in it is on the disk. Then the model goes to the top of the run's folder, and checkpoints beyond the last
+ * `keep` and the one of the lowest validation loss are removed.
+ */
+export async function saveCheckpoint(
+  run: string,
+  model: LanguageModel,
+  optimizer: Optimizer,
+  state: TrainingState,
+  keep: number,
+): Promise<Checkpoint> {
+  const parent = join(run, FOLDER);
+  const name = `step-${state.step}`;
+  const temporary = join(parent, `${UNFINISHED}${name}`);
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true });
+  await saveModel(model, temporary);
+  const moments = new Map<string, { shape: number[]; data: Float32Array }>();
+  for (const [key, tensor] of optimizer.tensors()) {
+    moments.set(key, { shape: tensor.shape, data: (await tensor.data()) as Float32Array });
+  }
+  await writeSafetensors(join(temporary, OPTIMIZER_FILE), moments);
+  await writeFileAtomic(join(temporary, STATE_FILE), `${JSON.stringify(state, null, 1)}\n`);
+  const folder = join(parent, name);
+  // A resumed run may come by a step again.
+  removeFolder(folder);
+  renameSync(temporary, folder);
+  await syncFolder(parent);
+  await publishModel(run, folder);
+  prune(run, keep);
+  return { step: state.step, folder };
+}
+
+/** Copies a checkpoint's model to the top of the run's folder, each file whole or not at all. */
+async function publishModel(run: string, folder: string): Promise<void> {
+  for (const name of ['config.json', 'vocab.txt', 'model.safetensors']) {
+    const temporary = join(run, `.${name}.tmp`);
+    copyFileSync(join(folder, name), temporary);
+    const file = openSync(temporary, 'r+');
+    fsyncSync(file);
+    closeSync(file);
+    renameSync(temporary, join(run, name));
+  }
+  await syncFolder(run);
+}
+
+function prune(run: string, keep: number): void {
+  const checkpoints = listCheckpoints(run);
+  const best = bestCheckpoint(checkpoints);
+  for (const checkpoint of checkpoints.slice(0, Math.max(0, checkpoints.length - keep))) {
+    if (checkpoint.step !== best?.step) removeFolder(checkpoint.folder);
+  }
+}
+
+function bestCheckpoint(checkpoints: Checkpoint[]): Checkpoint | undefined {
+  let best: { checkpoint: Checkpoint; loss: number } | undefined;
+  for (const checkpoint of checkpoints) {
+    const loss = readState(checkpoint).validation?.loss;
+    if (loss !== undefined && loss !== null && (best === undefined || loss < best.loss)) best = { checkpoint, loss };
+  }
+  return best?.checkpoint;
+}
+
+/** Takes the folder's name away first, so that a half-removed checkpoint never looks whole. */
+function removeFolder(folder: string): void {
+  if (!existsSync(folder)) return;
+  const hidden = join(folder, '..', `${UNFINISHED}removed-${process.pid}`);
+  renameSync(folder, hidden);
+  rmSync(hidden, { recursive: true, force: true });
+}
+
+/** Removes what a killed process left unfinished. */
+export function removeUnfinished(run: string): void {
+  const parent = join(run, FOLDER);
+  if (!existsSync(parent)) return;
+  for (const name of readdirSync(parent)) {
+    if (name.startsWith(UNFINISHED)) rmSync(join(parent, name), { recursive: true, force: true });
+  }
+}
+
+/** The state a checkpoint was saved in. */
+export function readState(checkpoint: Checkpoint): TrainingState {
+  const path = join(checkpoint.folder, STATE_FILE);
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as TrainingState;
+  } catch (error) {
+    throw new InputError(`${path}: ${(error as Error).message}; the checkpoint is damaged: remove its folder`);
+  }
+}
+
+/** Loads a checkpoint to go on from: model, optimizer and state as they were saved, bit for bit. */
+export async function loadCheckpoint(
+  checkpoint: Checkpoint,
+): Promise<{ model: LanguageModel; optimizer: Optimizer; state: TrainingState }> {
+  const state = readState(checkpoint);
+  const model = await loadModel(checkpoint.folder);
+  const optimizer = new Optimizer(model.trainable, state.recipe);
+  const { tensors } = readSafetensors(join(checkpoint.folder, OPTIMIZER_FILE));
+  optimizer.restore(state.step, tensors as Map<string, { shape: number[]; data: Float32Array }>);
+  return { model, optimizer, state };
+}

@@ -1,0 +1,82 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { adamW } from '../ops/adamW.js';
+
+/** AdamW's constants; the defaults are the Performer paper's (Choromanski et al. 2021, appendix A.3). */
+export interface OptimizerOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled weight decay of tensors of two or more dimensions; biases, gains and other vectors have none. */
+  weightDecay: number;
+  /** Global norm that gradients are clipped to. */
+  clip: number;
+}
+
+export const PAPER_OPTIMIZER: OptimizerOptions = {
+  beta1: 0.9,
+  beta2: 0.98,
+  epsilon: 1e-9,
+  weightDecay: 0.1,
+  clip: 0.5,
+};
+
+/** AdamW over a model's parameters. Owns two moments for each of them, zero at first. */
+export class Optimizer {
+  /** Updates done so far. */
+  step = 0;
+  private readonly moments = new Map<string, { first: tf.Variable; second: tf.Variable }>();
+
+  constructor(
+    private readonly parameters: ReadonlyMap<string, tf.Variable>,
+    private readonly options: OptimizerOptions,
+  ) {
+    for (const [name, parameter] of parameters) {
+      const zeros = () => tf.tidy(() => tf.variable(tf.zeros(parameter.shape), false));
+      this.moments.set(name, { first: zeros(), second: zeros() });
+    }
+  }
+
+  /**
+   * One update of all parameters that have a gradient, in place.
+   * @param gradients by parameter name, of the parameter's shape; they stay the caller's
+   * @returns the gradients' global norm before clipping, a scalar
+   */
+  update(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number): tf.Scalar {
+    this.step += 1;
+    const { weightDecay, clip, ...options } = this.options;
+    const slots = [...gradients].map(([name, gradient]) => {
+      const parameter = this.parameters.get(name)!;
+      const { first, second } = this.moments.get(name)!;
+      const decay = parameter.rank >= 2 ? weightDecay : 0;
+      return { parameter, firstMoment: first, secondMoment: second, gradient, weightDecay: decay };
+    });
+    return adamW(slots, { ...options, step: this.step, learningRate, maxNorm: clip });
+  }
+
+  /** The moments by name: `first.NAME` and `second.NAME`, to be saved. They stay the optimizer's. */
+  tensors(): Map<string, tf.Variable> {
+    const tensors = new Map<string, tf.Variable>();
+    for (const [name, { first, second }] of this.moments) {
+      tensors.set(`first.${name}`, first);
+      tensors.set(`second.${name}`, second);
+    }
+    return tensors;
+  }
+
+  /** Takes up again where `step` updates had led to the moments `values`. */
+  restore(step: number, values: ReadonlyMap<string, { shape: number[]; data: Float32Array }>): void {
+    for (const [name, moment] of this.tensors()) {
+      const value = values.get(name);
+      if (!value || !tf.util.arraysEqual(value.shape, moment.shape)) {
+        throw new Error(`the optimizer's state has no ${name} of shape [${moment.shape}]`);
+      }
+      tf.tidy(() => moment.assign(tf.tensor(value.data, value.shape, 'float32')));
+    }
+    this.step = step;
+  }
+
+  dispose(): void {
+    for (const { first, second } of this.moments.values()) tf.dispose([first, second]);
+    this.moments.clear();
+  }
+}
