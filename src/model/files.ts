@@ -49,10 +49,11 @@ function readParameter(file: SafetensorsFile, spec: ParameterSpec): Float32Array
   const shape = [spec.shape[0] / spec.checkpoint.length, ...spec.shape.slice(1)];
   const size = shape.reduce((product, n) => product * n, 1);
   const values = new Float32Array(size * spec.checkpoint.length);
-  for (const [part, name] of spec.checkpoint.entries()) {
+  for (const [part, wanted] of spec.checkpoint.entries()) {
+    const name = !file.info(wanted) && spec.alias ? spec.alias : wanted;
     const info = file.info(name);
     if (!info && spec.optional) return spec.initialise?.(new Random(0));
-    if (!info) throw new InputError(`${file.path}: tensor '${name}' is missing: it does not fit its ${CONFIG}`);
+    if (!info) throw new InputError(`${file.path}: tensor '${wanted}' is missing: it does not fit its ${CONFIG}`);
     if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i]))
       throw new InputError(
         `${file.path}: tensor '${name}' has shape [${info.shape}], but ${CONFIG} asks for [${shape}]`,

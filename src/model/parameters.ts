@@ -8,6 +8,8 @@ export interface ParameterSpec {
   shape: number[];
   /** Names in a checkpoint; several are stacked along the first axis (queries, keys and values). */
   checkpoint: string[];
+  /** A name that other writers give it, read where the first is absent. */
+  alias?: string;
   /** Whether training changes it. */
   trainable: boolean;
   /** Whether a checkpoint may lack it; the model then does without, or begins with `initialise`. */
@@ -54,6 +56,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   } else {
     const names = ['esm.rotary_embeddings.inv_freq'];
     add('rotary.inverseFrequencies', [size / 2], names, () => inverseFrequencies(size), {
+      alias: 'esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq',
       trainable: false,
       optional: true,
     });
