@@ -18,6 +18,7 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 #endif
 
 #include "vec.h"
+#include "vec_math.h"
 
 #include "gemm.inl"
 
