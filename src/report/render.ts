@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { Resvg } from '@resvg/resvg-js';
+import * as vega from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import type { Chart, Look } from './chart.js';
+import { type Theme, vegaConfig } from './look.js';
+import { matrixToDataUrl } from './matrix-image.js';
+import { textWidths } from './text-width.js';
+
+const FONT_FOLDER = join(dirname(createRequire(import.meta.url).resolve('open-sans-fonts/package.json')), 'open-sans');
+const FONT_FILES = ['Regular/OpenSans-Regular.ttf', 'Semibold/OpenSans-Semibold.ttf', 'Bold/OpenSans-Bold.ttf'];
+
+/** Vega's own hook for text measured without a canvas: */
+const textMetrics = (vega as unknown as { textMetrics: { width: (item: TextItem, text: string) => number } })
+  .textMetrics;
+interface TextItem {
+  fontSize?: number;
+}
+let measured = false;
+function measureText(): void {
+  if (measured) return;
+  measured = true;
+  const width = textWidths(readFileSync(join(FONT_FOLDER, FONT_FILES[0]!)));
+  textMetrics.width = (item, text) => width(String(text ?? ''), item.fontSize ?? 11);
+}
+
+/** A chart's Vega specification: the Vega-Lite one compiled with the theme's configuration, its data still by name. */
+export function compileChart(chart: Chart, look: Look): vega.Spec {
+  const spec = {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    description: chart.description,
+    ...chart.spec(look),
+    config: vegaConfig(look.theme),
+  };
+  // Vega-Lite warns of settings that it drops for good reason, such as a fitted height where bars have their own.
+  return compile(spec as unknown as TopLevelSpec, { logger: vega.logger(vega.Error) }).spec;
+}
+
+/** The data sets that the chart's specification names. */
+export function chartData(chart: Chart, theme: Theme): Record<string, object[]> {
+  const data: Record<string, object[]> = {};
+  // Vega adds a key to each row it takes: it gets copies.
+  for (const [name, rows] of Object.entries(chart.data)) data[name] = rows.map((row) => ({ ...row }));
+  if (chart.images) {
+    data.images = chart.images.map(({ fields, matrix }) => ({ ...fields, url: matrixToDataUrl(matrix, theme) }));
+  }
+  return data;
+}
+
+/** Draws a chart as an SVG document, without a browser. */
+export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<string> {
+  measureText();
+  const spec = compileChart(chart, { theme, interactive: false });
+  const data = chartData(chart, theme);
+  for (const source of spec.data ?? []) {
+    if (source.name in data) Object.assign(source, { values: data[source.name] });
+  }
+  const view = new vega.View(vega.parse(spec), { renderer: 'none' });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
+/** Draws a chart as a PNG at `scale` pixels a point, with the font that comes along: no system font is needed. */
+export async function chartToPng(chart: Chart, theme: Theme = 'light', scale = 2): Promise<Buffer> {
+  // Of the two spellings that Vega writes for "do not smooth", resvg knows only the first.
+  const svg = (await chartToSvg(chart, theme)).replaceAll(' image-rendering: pixelated;', '');
+  const resvg = new Resvg(svg, {
+    fitTo: { mode: 'zoom', value: scale },
+    font: {
+      fontFiles: FONT_FILES.map((file) => join(FONT_FOLDER, file)),
+      loadSystemFonts: false,
+      defaultFontFamily: 'Open Sans',
+      sansSerifFamily: 'Open Sans',
+    },
+  });
+  return resvg.render().asPng();
+}
