@@ -308,10 +308,17 @@
       };
     }
 
+    /** Where the plot's upper left corner lies on the canvas. */
+    origin() {
+      const [left, top] = this.view.origin();
+      const padding = this.view.padding();
+      return [left + padding.left, top + padding.top];
+    }
+
     cellAt(event) {
       const canvas = $('canvas', this.host);
       if (!canvas) return null;
-      const [originX, originY] = this.view.origin();
+      const [originX, originY] = this.origin();
       const point = vega.point(event, canvas);
       const x = point[0] - originX;
       const y = point[1] - originY;
