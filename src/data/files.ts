@@ -1,5 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { InputError } from './errors.js';
 
 /**
  * Writes a file so that its name never shows a half-written state, not even after a power failure: a temporary file in
@@ -35,5 +36,19 @@ export async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** An error from reading a file that a user named, as an InputError where the user can mend it. */
+export function readError(error: unknown, file: string): unknown {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return new InputError(`${file}: no such file; check the path`);
+    case 'EISDIR':
+      return new InputError(`${file}: it is a folder; name a file in it`);
+    case 'EACCES':
+      return new InputError(`${file}: permission denied; check who may read it`);
+    default:
+      return error;
   }
 }

@@ -1,0 +1,399 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, createWriteStream, existsSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { PROTEIN } from './alphabet.js';
+import { DuplicateFinder } from './duplicates.js';
+import { InputError } from './errors.js';
+import { type FastaSource, sourceList, sourceName } from './fasta.js';
+import { syncFolder, writeFileAtomic } from './files.js';
+import { Holdout } from './holdout.js';
+import { type InvalidLetters, type ProteinRecord, readProteins } from './proteins.js';
+import { hash32, hash53 } from './random.js';
+import {
+  openStore,
+  type SHARD_FILES,
+  type ShardManifest,
+  SPLITS,
+  type SplitManifest,
+  type SplitName,
+  type StoreManifest,
+} from './store.js';
+import { Warnings } from './warnings.js';
+
+/** What decides the contents of a store, apart from the sequences. */
+export interface SplitOptions {
+  /** Share of the sequences, by hash, for validation and test; default 0.05 each. The rest is for training. */
+  fractions?: { validation?: number; test?: number };
+  /** Another seed gives another split by hash; default 0. */
+  splitSeed?: number;
+  /** Identifiers, families, or files of them for the `ood` split: see `Holdout`. */
+  holdout?: readonly string[];
+  /** Letters outside the alphabet; default `error`. */
+  invalid?: InvalidLetters;
+  /** Takes sequences that look like DNA or RNA; default false: an error. */
+  nucleotides?: boolean;
+}
+
+export interface BuildOptions extends SplitOptions {
+  /** Takes every case that has a default; a `strict` one turns each into an error. */
+  warnings?: Warnings;
+  /** Replaces a store that is there; default false: an error. */
+  overwrite?: boolean;
+  /** Size of a shard's tokens in bytes, about; default 64 MiB. */
+  shardBytes?: number;
+  /** Called now and then. `totalBytes` is undefined where a source is a stream. */
+  onProgress?: (progress: BuildProgress) => void;
+}
+
+export interface BuildProgress {
+  bytes: number;
+  totalBytes: number | undefined;
+  sequences: number;
+  residues: number;
+}
+
+/** Up to so many sequences, splits go by the rank of the hash, so that none stays empty. */
+const RANKED = 1000;
+/** Places of sequences in one number: the split times this, plus the index in it. */
+const PLACES = 2 ** 48;
+
+/**
+ * Builds a store of tokens from FASTA: one pass over any amount of data in constant memory (two where `holdout` is
+ * given). Everything is written to a temporary folder beside `folder`, which gets its name when it is whole.
+ *
+ * A sequence's split follows from its residues alone: h = hash / 2^32 is uniform in [0, 1); below `validation` it is for
+ * validation, below `validation + test` for test, else for training. So equal sequences share a split, and a sequence
+ * stays in its split when others are added. Where there are no more than 1,000 sequences, the smallest hashes are taken
+ * instead, so that validation (2 different sequences or more) and test (3 or more) are never empty. What `holdout`
+ * names is for `ood`, with every sequence that equals one of those.
+ *
+ * Equal sequences are all kept, and counted in the manifest; identifiers that come twice are kept with a warning.
+ */
+export async function buildStore(
+  sources: FastaSource | readonly FastaSource[],
+  folder: string,
+  options: BuildOptions = {},
+): Promise<StoreManifest> {
+  const { warnings = new Warnings(), splitSeed = 0 } = options;
+  const fractions = checkFractions(options.fractions);
+  const target = resolve(folder);
+  if (existsSync(target)) {
+    if (!options.overwrite) throw new InputError(`${folder}: it exists already; take another name, or overwrite it`);
+    // Opening it shows that nothing but a store is thrown away.
+    (await openStore(folder)).close();
+  }
+  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.${Date.now().toString(36)}.tmp`);
+  const scratch = join(temporary, 'scratch');
+  await mkdir(scratch, { recursive: true });
+  try {
+    const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options.shardBytes ?? 64 << 20);
+    const holdout = await Holdout.read(options.holdout ?? []);
+    let all = sourceList(sources);
+    const heldOut = new Set<number>();
+    if (!holdout.isEmpty) {
+      all = await Promise.all(all.map((source, i) => spool(source, join(scratch, `source-${i}`))));
+      // Which sequences are held out must be known before the first one that equals one of them is placed.
+      for await (const record of readProteins(all, { ...options, warnings: new Warnings() })) {
+        if (holdout.matches(record.description)) heldOut.add(hash53(PROTEIN.encodeResidues(record.sequence)));
+      }
+      for (const entry of holdout.unmatched()) warnings.add('nothing to hold out has this name', entry);
+    }
+    const totalBytes = total(all);
+    let bytes = 0;
+    const progress = () => {
+      options.onProgress?.({ bytes, totalBytes, sequences: builder.sequences, residues: builder.residues });
+    };
+    const onBytes = (done: number) => {
+      bytes = done;
+      progress();
+    };
+    for await (const record of readProteins(all, { ...options, warnings, onBytes })) builder.add(record, heldOut);
+    if (builder.sequences === 0)
+      throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; is it a FASTA file?`);
+    progress();
+    const manifest = builder.finish(holdout.given);
+    // The identifiers are compared once they can be read back: hashes alone may be equal by chance.
+    const save = () => writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+    await save();
+    await builder.findDuplicateNames(warnings);
+    manifest.warnings = warnings.counts();
+    await save();
+    await rm(scratch, { recursive: true });
+    await syncFolder(temporary);
+    if (options.overwrite) await rm(target, { recursive: true, force: true });
+    await rename(temporary, target);
+    await syncFolder(dirname(target));
+    return manifest;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function checkFractions(given: BuildOptions['fractions'] = {}): { validation: number; test: number } {
+  const { validation = 0.05, test = 0.05 } = given;
+  if (!(validation >= 0 && test >= 0 && validation + test < 1)) {
+    throw new InputError(
+      `fractions: validation ${validation} and test ${test} must be 0 or more each and below 1 together`,
+    );
+  }
+  return { validation, test };
+}
+
+/** Size of the files together; undefined where one is a stream or missing. */
+function total(sources: readonly FastaSource[]): number | undefined {
+  let sum = 0;
+  for (const source of sources) {
+    if (source === '-' || source instanceof Readable) return undefined;
+    const path = typeof source === 'string' ? source : source.path;
+    sum += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return sum;
+}
+
+/** A source that can be read twice: a stream is written to `path` first. */
+export async function spool(source: FastaSource, path: string): Promise<Exclude<FastaSource, Readable>> {
+  if (source !== '-' && !(source instanceof Readable)) return source;
+  await pipeline(source === '-' ? process.stdin : source, createWriteStream(path));
+  return { path, name: '-' };
+}
+
+class StoreBuilder {
+  sequences = 0;
+  residues = 0;
+  readonly #folder: string;
+  readonly #fractions: { validation: number; test: number };
+  readonly #splitSeed: number;
+  readonly #writers: Record<SplitName, SplitWriter>;
+  readonly #sources = new Map<string, { sequences: number; residues: number }>();
+  readonly #equalNames: DuplicateFinder;
+  readonly #equalSequences: DuplicateFinder;
+  /** The first sequences, until it is known that there are enough to split by hash. */
+  #waiting: { id: string; tokens: Uint8Array; heldOut: boolean }[] | undefined = [];
+
+  constructor(
+    folder: string,
+    scratch: string,
+    fractions: { validation: number; test: number },
+    splitSeed: number,
+    shardBytes: number,
+  ) {
+    this.#folder = folder;
+    this.#fractions = fractions;
+    this.#splitSeed = splitSeed;
+    const writer = (split: SplitName) => new SplitWriter(folder, split, shardBytes);
+    this.#writers = {
+      train: writer('train'),
+      validation: writer('validation'),
+      test: writer('test'),
+      ood: writer('ood'),
+    };
+    this.#equalNames = new DuplicateFinder(scratch, 'names');
+    this.#equalSequences = new DuplicateFinder(scratch, 'sequences');
+  }
+
+  add({ id, sequence, file }: ProteinRecord, heldOut: ReadonlySet<number>): void {
+    const tokens = PROTEIN.encodeResidues(sequence);
+    this.sequences++;
+    this.residues += tokens.length;
+    const source = this.#sources.get(file) ?? { sequences: 0, residues: 0 };
+    source.sequences++;
+    source.residues += tokens.length;
+    this.#sources.set(file, source);
+    const hash = hash53(tokens);
+    this.#equalSequences.add(hash, this.sequences);
+    const entry = { id, tokens, heldOut: heldOut.has(hash) };
+    if (this.#waiting === undefined) {
+      this.#write(entry, this.#splitByHash(entry.tokens));
+    } else {
+      this.#waiting.push(entry);
+      if (this.#waiting.length > RANKED) this.#place((tokens) => this.#splitByHash(tokens));
+    }
+  }
+
+  /** Writes those that wait. */
+  #place(splitOf: (tokens: Uint8Array) => SplitName): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const entry of waiting) this.#write(entry, splitOf(entry.tokens));
+  }
+
+  #write({ id, tokens, heldOut }: { id: string; tokens: Uint8Array; heldOut: boolean }, byHash: SplitName): void {
+    const split = heldOut ? 'ood' : byHash;
+    const name = Buffer.from(id, 'utf8');
+    const index = this.#writers[split].add(tokens, name);
+    this.#equalNames.add(hash53(name), SPLITS.indexOf(split) * PLACES + index);
+  }
+
+  #splitByHash(tokens: Uint8Array): SplitName {
+    const { validation, test } = this.#fractions;
+    const u = hash32(tokens, this.#splitSeed) / 2 ** 32;
+    return u < validation ? 'validation' : u < validation + test ? 'test' : 'train';
+  }
+
+  /** The splits of few sequences: the smallest hashes are for validation, the next for test. */
+  #splitByRank(): (tokens: Uint8Array) => SplitName {
+    const candidates = (this.#waiting ?? []).filter(({ heldOut }) => !heldOut);
+    const hashes = [...new Set(candidates.map(({ tokens }) => hash32(tokens, this.#splitSeed)))].sort((a, b) => a - b);
+    const share = (fraction: number, most: number) => Math.max(0, Math.min(Math.ceil(fraction * hashes.length), most));
+    const validation = share(this.#fractions.validation, hashes.length - 1);
+    const test = share(this.#fractions.test, hashes.length - 1 - validation);
+    const rank = new Map(hashes.map((hash, i) => [hash, i]));
+    return (tokens) => {
+      const i = rank.get(hash32(tokens, this.#splitSeed)) ?? hashes.length;
+      return i < validation ? 'validation' : i < validation + test ? 'test' : 'train';
+    };
+  }
+
+  finish(holdout: string[]): StoreManifest {
+    if (this.#waiting) this.#place(this.#splitByRank());
+    let duplicateSequences = 0;
+    for (const _ of this.#equalSequences.duplicates()) duplicateSequences++;
+    const splits = Object.fromEntries(SPLITS.map((split) => [split, this.#writers[split].finish()]));
+    return {
+      format: 'protein-lm tokens',
+      version: 1,
+      vocabulary: PROTEIN.tokens,
+      sequences: this.sequences,
+      residues: this.residues,
+      duplicateSequences,
+      splits: splits as StoreManifest['splits'],
+      fractions: this.#fractions,
+      splitSeed: this.#splitSeed,
+      holdout,
+      sources: [...this.#sources].map(([file, counts]) => ({ file, ...counts })),
+      warnings: {},
+    };
+  }
+
+  async findDuplicateNames(warnings: Warnings): Promise<void> {
+    const store = await openStore(this.#folder);
+    const nameAt = (place: number) => store.split(SPLITS[Math.floor(place / PLACES)]!).name(place % PLACES);
+    try {
+      for (const { place, first } of this.#equalNames.duplicates()) {
+        const name = nameAt(place);
+        if (name === nameAt(first)) warnings.add('duplicate identifier, kept', `record ${name}`);
+      }
+    } finally {
+      store.close();
+    }
+  }
+}
+
+/** Writes the shards of one split. */
+class SplitWriter {
+  readonly #folder: string;
+  readonly #split: SplitName;
+  readonly #shardBytes: number;
+  readonly #counts = new Float64Array(256);
+  readonly #shards: ShardManifest[] = [];
+  #sequences = 0;
+  #residues = 0;
+  #longest = 0;
+  #shard: { name: string; sequences: number; files: Record<(typeof SHARD_FILES)[number], HashedFile> } | undefined;
+
+  constructor(folder: string, split: SplitName, shardBytes: number) {
+    this.#folder = folder;
+    this.#split = split;
+    this.#shardBytes = shardBytes;
+  }
+
+  /** Appends a sequence and returns its index in the split. */
+  add(tokens: Uint8Array, name: Uint8Array): number {
+    this.#shard ??= this.#open();
+    const { files } = this.#shard;
+    this.#writeEntry();
+    files.tokens.write(tokens);
+    files.names.write(name);
+    this.#shard.sequences++;
+    this.#residues += tokens.length;
+    this.#longest = Math.max(this.#longest, tokens.length);
+    for (const token of tokens) this.#counts[token]!++;
+    if (files.tokens.length >= this.#shardBytes || files.names.length >= this.#shardBytes) this.#close();
+    return this.#sequences++;
+  }
+
+  finish(): SplitManifest {
+    this.#close();
+    const composition: Record<string, number> = {};
+    PROTEIN.tokens.forEach((token, id) => {
+      if (this.#counts[id]! > 0) composition[token] = this.#counts[id]!;
+    });
+    return {
+      sequences: this.#sequences,
+      residues: this.#residues,
+      longest: this.#longest,
+      composition,
+      shards: this.#shards,
+    };
+  }
+
+  #open() {
+    const name = `${this.#split}-${String(this.#shards.length).padStart(5, '0')}`;
+    const file = (extension: string) => new HashedFile(join(this.#folder, `${name}.${extension}`));
+    return { name, sequences: 0, files: { tokens: file('tokens'), index: file('index'), names: file('names') } };
+  }
+
+  #writeEntry(): void {
+    const { files } = this.#shard!;
+    const entry = Buffer.allocUnsafe(8);
+    entry.writeUInt32LE(files.tokens.length, 0);
+    entry.writeUInt32LE(files.names.length, 4);
+    files.index.write(entry);
+  }
+
+  #close(): void {
+    if (!this.#shard) return;
+    const { name, sequences, files } = this.#shard;
+    this.#writeEntry();
+    const bytes = { tokens: files.tokens.length, index: files.index.length, names: files.names.length };
+    const sha256 = { tokens: files.tokens.close(), index: files.index.close(), names: files.names.close() };
+    this.#shards.push({ name, sequences, residues: bytes.tokens, bytes, sha256 });
+    this.#shard = undefined;
+  }
+}
+
+/** A file that is appended to through a buffer, with its checksum. */
+class HashedFile {
+  length = 0;
+  readonly #file: number;
+  readonly #hash: Hash = createHash('sha256');
+  readonly #buffer = Buffer.allocUnsafe(1 << 18);
+  #used = 0;
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'wx');
+  }
+
+  write(bytes: Uint8Array): void {
+    this.length += bytes.length;
+    if (this.#used + bytes.length > this.#buffer.length) this.#flush();
+    if (bytes.length > this.#buffer.length) {
+      this.#put(bytes);
+    } else {
+      this.#buffer.set(bytes, this.#used);
+      this.#used += bytes.length;
+    }
+  }
+
+  /** Writes what is left and returns the checksum. */
+  close(): string {
+    this.#flush();
+    fsyncSync(this.#file);
+    closeSync(this.#file);
+    return this.#hash.digest('hex');
+  }
+
+  #flush(): void {
+    this.#put(this.#buffer.subarray(0, this.#used));
+    this.#used = 0;
+  }
+
+  #put(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+  }
+}

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { type BuildOptions, buildStore, spool } from './build.js';
+import { type FastaSource, sourceList } from './fasta.js';
+import { readError } from './files.js';
+import { openStore, type TokenStore } from './store.js';
+import { Warnings } from './warnings.js';
+
+/** Where `cacheStore` keeps stores: `$XDG_CACHE_HOME/protein-lm/data`, or below `~/.cache`. */
+export function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'protein-lm', 'data');
+}
+
+/**
+ * The store of FASTA sources and options: the one that was built before from the same bytes with the same options, else
+ * a new one. Names and dates of the files do not count, their contents do. The warnings of the build are given again.
+ */
+export async function cacheStore(
+  sources: FastaSource | readonly FastaSource[],
+  options: Omit<BuildOptions, 'overwrite'> = {},
+): Promise<{ store: TokenStore; built: boolean }> {
+  const { warnings = new Warnings() } = options;
+  const cache = cacheFolder();
+  await mkdir(cache, { recursive: true });
+  const scratch = await mkdtemp(join(cache, '.input-'));
+  try {
+    const files: Exclude<FastaSource, Readable>[] = [];
+    for (const [i, source] of sourceList(sources).entries()) files.push(await spool(source, join(scratch, String(i))));
+    const folder = join(cache, await key(files, options));
+    if (existsSync(folder)) {
+      const store = await openStore(folder).catch(() => undefined);
+      if (store) {
+        warnings.addAll(store.manifest.warnings);
+        return { store, built: false };
+      }
+      await rm(folder, { recursive: true });
+    }
+    try {
+      await buildStore(files, folder, { ...options, warnings });
+    } catch (error) {
+      // Another process may have built the same in the meantime.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+    }
+    return { store: await openStore(folder), built: true };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Everything that the contents of a store follow from. */
+async function key(files: Exclude<FastaSource, Readable>[], options: BuildOptions): Promise<string> {
+  const { fractions = {}, splitSeed = 0, holdout = [], invalid = 'error', nucleotides = false } = options;
+  const { validation, test } = fractions;
+  const hash = createHash('sha256');
+  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes: options.shardBytes };
+  hash.update(JSON.stringify(settings));
+  for (const file of files) hash.update(`file ${await sha256(typeof file === 'string' ? file : file.path)}\n`);
+  for (const item of holdout) hash.update(`holdout ${existsSync(item) ? await sha256(item) : item}\n`);
+  return hash.digest('hex').slice(0, 32);
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  } catch (error) {
+    throw readError(error, path);
+  }
+  return hash.digest('hex');
+}

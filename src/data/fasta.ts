@@ -1,0 +1,327 @@
+import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { InputError } from './errors.js';
+import { readError } from './files.js';
+import type { Warnings } from './warnings.js';
+
+/**
+ * A file's path, `-` for standard input, a stream of bytes, or a file under another name for messages. Plain or gzip,
+ * told by the first bytes.
+ */
+export type FastaSource = string | Readable | { path: string; name: string };
+
+export interface FastaOptions {
+  /** Takes what Biopython passes over in silence: text before the first record, a file without any record. */
+  warnings?: Warnings;
+  /** Called with the bytes read so far, of all sources together, before decompression. */
+  onBytes?: (bytes: number) => void;
+}
+
+/** Bytes read and decompressed at once. */
+const CHUNK = 1 << 20;
+/** At most so much of the text before the first record is kept, for the message. */
+const PREAMBLE = 1 << 10;
+const NEWLINE = 10;
+const RETURN = 13;
+const GREATER = 62;
+
+/** One record of a FASTA file, as Biopython's `SeqIO.parse(…, 'fasta')` gives it. */
+export class FastaRecord {
+  /** The header's first word; empty where the header is. */
+  readonly id: string;
+  /** The whole header after `>`, the identifier included. */
+  readonly description: string;
+  /** The letters as they are in the file, without line ends and spaces. */
+  readonly sequence: string;
+  /** Name of the file; `-` for standard input. */
+  readonly file: string;
+  /** Line of the header, counted from 1. */
+  readonly line: number;
+  /** Which record of its file it is, counted from 1. */
+  readonly number: number;
+  /** Lines that the record takes. */
+  readonly lines: number;
+  readonly #body: Buffer;
+
+  /** @param bytes from `>` to before the next record's, with `\n` line ends */
+  constructor(bytes: Buffer, file: string, line: number, number: number) {
+    let end = bytes.indexOf(NEWLINE);
+    if (end === -1) end = bytes.length;
+    this.description = trimEnd(bytes.toString('utf8', 1, end));
+    this.id = firstWord(this.description);
+    this.file = file;
+    this.line = line;
+    this.number = number;
+    this.#body = bytes.subarray(end + 1);
+    const text = this.#body.toString('latin1');
+    const lines = text.split('\n');
+    const closed = text.length === 0 || text.endsWith('\n');
+    this.lines = lines.length + (closed ? 0 : 1);
+    this.sequence = PLAIN.test(text) ? lines.join('') : cleanLines(this.#body.toString('utf8')).join('');
+  }
+
+  /** Where a letter of `sequence` stands in the file; line and column count from 1. */
+  locate(index: number): { line: number; column: number } {
+    const lines = this.#body.toString('utf8').split('\n');
+    let left = index;
+    for (const [i, raw] of lines.entries()) {
+      const kept = cleanLines(raw)[0]!.length;
+      if (left >= kept) {
+        left -= kept;
+        continue;
+      }
+      let column = 0;
+      for (let letters = -1; letters < left; column++) if (raw[column] !== ' ') letters++;
+      return { line: this.line + 1 + i, column };
+    }
+    return { line: this.line, column: 1 };
+  }
+
+  /** `file:line, record ID`, for messages. */
+  get where(): string {
+    return `${this.file}:${this.line}, record ${this.id || this.number}`;
+  }
+}
+
+/** What Python calls white space (str.isspace): wider than JavaScript's by the separators, narrower by the BOM. */
+const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+const TRAILING_SPACE = new RegExp(`[${SPACE}]+$`);
+const WORD = new RegExp(`[^${SPACE}]+`);
+/** A body with nothing to clean but its line ends. */
+const PLAIN = /^[!-~\n]*$/;
+
+function trimEnd(text: string): string {
+  return TRAILING_SPACE.test(text.slice(-1)) ? text.replace(TRAILING_SPACE, '') : text;
+}
+
+function firstWord(text: string): string {
+  return WORD.exec(text)?.[0] ?? '';
+}
+
+function cleanLines(text: string): string[] {
+  return text.split('\n').map((line) => trimEnd(line).replaceAll(' ', ''));
+}
+
+/**
+ * Reads FASTA records, one after the other, in memory for one record: plain or gzip, one source or several, `-` for
+ * standard input. Records are as Biopython's parser (`SeqIO.parse(…, 'fasta')`) gives them: `\n`, `\r\n` and `\r` end
+ * lines; white space at a line's end, blank lines and spaces within a sequence are dropped; lower case, `*` and lines
+ * with `;` or `#` stay letters of the sequence; text before the first `>` is skipped, here with a warning. A byte order
+ * mark is skipped, where Biopython loses the first record.
+ *
+ *     for await (const { id, sequence } of readFasta(['a.fasta', 'b.fasta.gz'])) …
+ *
+ * @throws InputError for a file that is missing, compressed in another way, truncated, in UTF-16 or without a record.
+ */
+export async function* readFasta(
+  sources: FastaSource | readonly FastaSource[],
+  options: FastaOptions = {},
+): AsyncGenerator<FastaRecord, void, undefined> {
+  let bytes = 0;
+  const onBytes = (length: number) => {
+    bytes += length;
+    options.onBytes?.(bytes);
+  };
+  for (const source of sourceList(sources)) yield* readSource(source, onBytes, options.warnings);
+}
+
+/** One source or several, as a list. */
+export function sourceList(sources: FastaSource | readonly FastaSource[]): FastaSource[] {
+  return Array.isArray(sources) ? [...sources] : [sources as FastaSource];
+}
+
+/** How messages call a source. */
+export function sourceName(source: FastaSource): string {
+  return typeof source === 'string' ? source : source instanceof Readable ? '-' : source.name;
+}
+
+async function* readSource(
+  source: FastaSource,
+  onBytes: (length: number) => void,
+  warnings: Warnings | undefined,
+): AsyncGenerator<FastaRecord, void, undefined> {
+  const file = sourceName(source);
+  const preamble = new Preamble();
+  let line = 1;
+  let number = 0;
+  let pieces: Buffer[] | undefined;
+  let atLineStart = true;
+
+  const take = (bytes: Buffer) => {
+    if (pieces) pieces.push(bytes);
+    else line += preamble.take(bytes);
+  };
+  const finish = (all: Buffer[]) => {
+    const record = new FastaRecord(all.length === 1 ? all[0]! : Buffer.concat(all), file, line, ++number);
+    line += record.lines;
+    return record;
+  };
+  try {
+    for await (const chunk of normalizeLines(decode(open(source), file, onBytes))) {
+      let from = 0;
+      let start = atLineStart && chunk[0] === GREATER ? 0 : nextRecord(chunk, 0);
+      while (start !== -1) {
+        if (start > from) take(chunk.subarray(from, start));
+        if (pieces) yield finish(pieces);
+        else if (preamble.hasText) warnings?.add('text before the first record, skipped', `${file}:1, ${preamble}`);
+        pieces = [];
+        from = start;
+        start = nextRecord(chunk, start);
+      }
+      take(chunk.subarray(from));
+      atLineStart = chunk[chunk.length - 1] === NEWLINE;
+    }
+  } catch (error) {
+    throw describe(error, file, number);
+  }
+  if (pieces) yield finish(pieces);
+  else if (preamble.hasText) {
+    throw new InputError(`${file}:1: no FASTA record, the file begins with ${preamble}; a record begins with ">"`);
+  } else warnings?.add('file without a record', file);
+}
+
+function nextRecord(chunk: Buffer, from: number): number {
+  const end = chunk.indexOf('\n>', from, 'latin1');
+  return end === -1 ? -1 : end + 1;
+}
+
+/** The text before the first record: counted, and its beginning kept for a message. */
+class Preamble {
+  #beginning = '';
+
+  /** Returns the number of line ends. */
+  take(bytes: Buffer): number {
+    if (this.#beginning.length < PREAMBLE) {
+      this.#beginning = (this.#beginning + bytes.toString('utf8', 0, PREAMBLE)).trimStart();
+    }
+    let lines = 0;
+    for (const byte of bytes) if (byte === NEWLINE) lines++;
+    return lines;
+  }
+
+  get hasText(): boolean {
+    return this.#beginning !== '';
+  }
+
+  toString(): string {
+    const line = this.#beginning.split('\n', 1)[0]!;
+    return JSON.stringify(line.length > 40 ? `${line.slice(0, 40)}…` : line);
+  }
+}
+
+function open(source: FastaSource): Readable {
+  if (source === '-') return process.stdin;
+  if (source instanceof Readable) return source;
+  return createReadStream(typeof source === 'string' ? source : source.path, { highWaterMark: CHUNK });
+}
+
+/** Beginnings of files that are no text, and what to do about them. */
+const FOREIGN: [kind: string, magic: number[], advice: string][] = [
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd], 'decompress it first: zstd -dc FILE | protein-lm … -'],
+  ['bzip2', [0x42, 0x5a, 0x68], 'decompress it first: bzip2 -dc FILE | protein-lm … -'],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58], 'decompress it first: xz -dc FILE | protein-lm … -'],
+  ['zip', [0x50, 0x4b, 0x03, 0x04], 'decompress it first: unzip -p FILE | protein-lm … -'],
+  ['UTF-16', [0xff, 0xfe], 'save it as UTF-8'],
+  ['UTF-16', [0xfe, 0xff], 'save it as UTF-8'],
+];
+const GZIP = [0x1f, 0x8b];
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+/** The bytes of the text: decompressed, without a byte order mark. */
+async function* decode(
+  stream: Readable,
+  file: string,
+  onBytes: (length: number) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  const chunks = counted(stream, onBytes);
+  const head = await firstBytes(chunks);
+  if (head === undefined) return;
+  const foreign = FOREIGN.find(([, magic]) => beginsWith(head, magic));
+  if (foreign) {
+    stream.destroy();
+    throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
+  }
+  if (!beginsWith(head, GZIP)) yield* withoutMark(joined(head, chunks));
+  else {
+    const compressed = Readable.from(joined(head, chunks), { objectMode: false });
+    const gunzip = createGunzip({ chunkSize: CHUNK });
+    compressed.on('error', (error) => gunzip.destroy(error));
+    try {
+      yield* withoutMark(compressed.pipe(gunzip));
+    } finally {
+      compressed.destroy();
+    }
+  }
+}
+
+async function* counted(stream: Readable, onBytes: (length: number) => void): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of stream) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    onBytes(bytes.length);
+    if (bytes.length > 0) yield bytes;
+  }
+}
+
+/** At least four bytes, unless there are fewer; undefined where there is none. */
+async function firstBytes(chunks: AsyncGenerator<Buffer>): Promise<Buffer | undefined> {
+  const head: Buffer[] = [];
+  let length = 0;
+  while (length < 4) {
+    const { value, done } = await chunks.next();
+    if (done) break;
+    head.push(value);
+    length += value.length;
+  }
+  return length === 0 ? undefined : Buffer.concat(head);
+}
+
+async function* joined(head: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  yield head;
+  yield* rest;
+}
+
+async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let first = true;
+  for await (const chunk of chunks) {
+    yield first && beginsWith(chunk, BYTE_ORDER_MARK) ? chunk.subarray(BYTE_ORDER_MARK.length) : chunk;
+    first = false;
+  }
+}
+
+function beginsWith(bytes: Buffer, magic: number[]): boolean {
+  return magic.every((byte, i) => bytes[i] === byte);
+}
+
+/** Turns `\r\n` and `\r` into `\n`. */
+async function* normalizeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let afterReturn = false;
+  for await (const chunk of chunks) {
+    if (chunk.length === 0) continue;
+    if (!afterReturn && !chunk.includes(RETURN)) {
+      yield chunk;
+      continue;
+    }
+    const normal = Buffer.allocUnsafe(chunk.length);
+    let length = 0;
+    for (const byte of chunk) {
+      if (byte !== NEWLINE || !afterReturn) normal[length++] = byte === RETURN ? NEWLINE : byte;
+      afterReturn = byte === RETURN;
+    }
+    if (length > 0) yield normal.subarray(0, length);
+  }
+}
+
+/** What went wrong while reading, in the user's words. */
+function describe(error: unknown, file: string, records: number): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  const after = `after ${records.toLocaleString('en-US')} records`;
+  switch (code) {
+    case 'Z_BUF_ERROR':
+      return new InputError(`${file}: the gzip file ends too early, ${after}; it is truncated, get it again`);
+    case 'Z_DATA_ERROR':
+      return new InputError(`${file}: the gzip file is damaged, ${after} (${(error as Error).message}); get it again`);
+    default:
+      return readError(error, file);
+  }
+}

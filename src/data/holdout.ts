@@ -1,0 +1,80 @@
+import { readFile } from 'node:fs/promises';
+import { InputError } from './errors.js';
+
+/**
+ * What is held out of training by name. An entry matches a record where it equals a word of the header (words end at
+ * white space and `|`), or the beginning of a word up to a dot: `P12345` matches `>sp|P12345|NAME_HUMAN …`, the SCOP
+ * superfamily `a.4.5` matches the family `a.4.5.5`, `OX=83333` matches an organism.
+ */
+export class Holdout {
+  /** What was given, as it was given. */
+  readonly given: string[];
+  readonly #entries: Map<string, { matched: boolean }>;
+
+  private constructor(given: string[], entries: string[]) {
+    this.given = given;
+    this.#entries = new Map(entries.map((entry) => [entry, { matched: false }]));
+  }
+
+  /**
+   * Each of `given` is an entry, or a file of them: one a line (text after the first white space is a note, `#` begins
+   * a comment), or a FASTA file, whose identifiers count.
+   */
+  static async read(given: readonly string[]): Promise<Holdout> {
+    const entries: string[] = [];
+    for (const item of given) {
+      const text = await readIfFile(item);
+      if (text === undefined) {
+        entries.push(item);
+        continue;
+      }
+      const lines = text.split(/\r\n|\r|\n/);
+      const isFasta = lines.some((line) => line.startsWith('>'));
+      const words = lines
+        .filter((line) => !isFasta || line.startsWith('>'))
+        .map((line) => (isFasta ? line.slice(1) : line.replace(/#.*/, '')).trim().split(/\s+/)[0]!)
+        .filter((word) => word !== '');
+      if (words.length === 0) throw new InputError(`${item}: no identifier to hold out; one a line is needed`);
+      entries.push(...words);
+    }
+    return new Holdout([...given], entries);
+  }
+
+  /** Whether there is anything to hold out. */
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
+  /** Whether a record with this header is held out. */
+  matches(description: string): boolean {
+    if (this.isEmpty) return false;
+    let found = false;
+    const look = (text: string) => {
+      const entry = this.#entries.get(text);
+      if (entry) found = entry.matched = true;
+    };
+    for (const part of description.split(/\s+/)) {
+      look(part);
+      for (const word of part.split('|')) {
+        look(word);
+        for (let dot = word.lastIndexOf('.'); dot > 0; dot = word.lastIndexOf('.', dot - 1)) look(word.slice(0, dot));
+      }
+    }
+    return found;
+  }
+
+  /** Entries that matched no record so far. */
+  unmatched(): string[] {
+    return [...this.#entries].filter(([, { matched }]) => !matched).map(([entry]) => entry);
+  }
+}
+
+async function readIfFile(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+import { type Alphabet, PROTEIN } from './alphabet.js';
+
+/** Sequences by index: what batches are made from. */
+export interface SequenceSource {
+  /** Number of sequences. */
+  readonly size: number;
+  /** Number of residues of sequence i. */
+  length(i: number): number;
+  /** `<cls> residues <eos>` of sequence i: [length(i) + 2] */
+  tokens(i: number): Uint8Array;
+  /** Identifier of sequence i. */
+  name(i: number): string;
+}
+
+/** Sequences that are in memory, for example those of a small FASTA file, as a source of batches. */
+export function sequencesInMemory(
+  records: readonly { id: string; sequence: string }[],
+  alphabet: Alphabet = PROTEIN,
+): SequenceSource {
+  return {
+    size: records.length,
+    length: (i) => records[i]!.sequence.length,
+    tokens: (i) => alphabet.encode(records[i]!.sequence),
+    name: (i) => records[i]!.id,
+  };
+}
