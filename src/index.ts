@@ -1,1 +1,24 @@
+export { Alphabet, PROTEIN, RESIDUES, readVocabulary, writeVocabulary } from './data/alphabet.js';
+export {
+  type BatchCursor,
+  type BatchOptions,
+  bucketLengths,
+  type EvaluationBatchOptions,
+  evaluationBatches,
+  microBatches,
+  type Objective,
+  type TokenBatch,
+  type TrainingBatch,
+  type TrainingBatchOptions,
+  trainingBatches,
+} from './data/batches.js';
+export { type BuildOptions, type BuildProgress, buildStore, type SplitOptions } from './data/build.js';
+export { cacheFolder, cacheStore } from './data/cache.js';
 export { InputError } from './data/errors.js';
+export { type FastaOptions, FastaRecord, type FastaSource, readFasta } from './data/fasta.js';
+export { type MaskedTokens, type MaskingOptions, maskForEvaluation, maskForTraining } from './data/masking.js';
+export { type InvalidLetters, type ProteinOptions, type ProteinRecord, readProteins } from './data/proteins.js';
+export { Random, type RandomState } from './data/random.js';
+export { type SequenceSource, sequencesInMemory } from './data/sequences.js';
+export { openStore, type SplitName, type StoreManifest, TokenStore } from './data/store.js';
+export { Warnings } from './data/warnings.js';
