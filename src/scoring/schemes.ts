@@ -1,0 +1,292 @@
+import { InputError } from '../data/errors.js';
+import type { LanguageModel } from '../model/model.js';
+import { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
+import { applyVariant, isSubstitution, type Variant } from './variants.js';
+
+/**
+ * Zero-shot schemes. M are a variant's positions, x the wild type, y the mutated sequence, x\i with i masked:
+ * - `masked-marginals` Σ_M log p(y_i | x\i) − log p(x_i | x\i), each position masked alone (ProteinGym; Meier et al.
+ *   2021, section 3, mask all of M together: `maskTogether`);
+ * - `wt-marginals` Σ_M log p(y_i | x) − log p(x_i | x), one pass for all;
+ * - `mutant-marginals` Σ_M log p(y_i | y) − log p(x_i | y), one pass a variant;
+ * - `pseudo-perplexity` the difference of pseudo-log-likelihoods, PLL(y) − PLL(x), PLL(s) = Σ_i log p(s_i | s\i)
+ *   (Salazar et al. 2020): each token is masked and that same token scored;
+ * - `log-likelihood` Σ_i log p(s_i | s_<i), `<eos>` included, of y minus of x: for causal models.
+ *
+ * Insertions and deletions have no common positions: under every marginals scheme they get PLL(y) − PLL(x).
+ */
+export const SCHEMES = [
+  'masked-marginals',
+  'wt-marginals',
+  'mutant-marginals',
+  'pseudo-perplexity',
+  'log-likelihood',
+] as const;
+export type Scheme = (typeof SCHEMES)[number];
+
+/** How a pseudo-log-likelihood is computed: each token masked, or all read from one pass (Brandes et al. 2023). */
+export const LIKELIHOODS = ['masked', 'single-pass'] as const;
+export type Likelihood = (typeof LIKELIHOODS)[number];
+
+export interface ScoreOptions extends InferenceOptions {
+  /** Default `masked-marginals`; for a causal model `log-likelihood`. */
+  scheme?: Scheme;
+  /** With `masked-marginals`: masks all positions of a variant together. */
+  maskTogether?: boolean;
+  /** Pseudo-log-likelihood of insertions and deletions; default `masked`. */
+  indels?: Likelihood;
+  /** Divides a likelihood by its sequence's length before the difference; default false. */
+  perResidue?: boolean;
+  /** Called as readings are done, of all models together. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Zero-shot scores of variants, higher is fitter; several models are an ensemble, and average.
+ *
+ * Synonymous variants and the wild type score 0. A variant that the models have no token for gets NaN: one with a stop
+ * codon, with a letter outside the vocabulary (such as J), or without any residue left.
+ *
+ * Positions are masked once however many variants share them, and equal sequences are computed once.
+ *
+ * @param wildType upper-case residues
+ * @returns [variants.length]
+ */
+export async function scoreVariants(
+  models: readonly LanguageModel[],
+  wildType: string,
+  variants: readonly Variant[],
+  options: ScoreOptions = {},
+): Promise<Float64Array> {
+  if (wildType === '') throw new InputError('the wild type has no residues; give a sequence');
+  const scores = new Float64Array(variants.length);
+  const plans = models.map((model) => planScores(model, wildType, variants, options));
+  const total = plans.reduce((sum, plan) => sum + plan.readings, 0);
+  let done = 0;
+  for (const plan of plans) {
+    const own = await plan.run(() => options.onProgress?.(++done, total));
+    for (let i = 0; i < scores.length; i++) scores[i]! += own[i]! / models.length;
+  }
+  return scores;
+}
+
+/** The scheme that fits a model where none is asked for. */
+export function defaultScheme(model: LanguageModel): Scheme {
+  return model.config.attention.causal ? 'log-likelihood' : 'masked-marginals';
+}
+
+/** Why a model has no score for a variant, or undefined where it has. */
+export function unscorable(model: LanguageModel, wildType: string, variant: Variant): string | undefined {
+  for (const { residues } of variant.edits) {
+    if (residues.includes('*')) return 'stop codon';
+    const { alphabet } = model;
+    const at = alphabet.encodeResidues(residues).indexOf(alphabet.unk);
+    if (at !== -1) return `unknown letter ${residues[at]}`;
+  }
+  const { edits } = variant;
+  const whole = edits.length === 1 && edits[0]!.start === 0 && edits[0]!.end === wildType.length;
+  return whole && edits[0]!.residues === '' ? 'no residue left' : undefined;
+}
+
+interface Plan {
+  /** How many readings it takes. */
+  readings: number;
+  run(onReading: () => void): Promise<Float64Array>;
+}
+
+function planScores(model: LanguageModel, wildType: string, variants: readonly Variant[], options: ScoreOptions): Plan {
+  const scheme = options.scheme ?? defaultScheme(model);
+  const { causal } = model.config.attention;
+  if (causal !== (scheme === 'log-likelihood')) {
+    throw new InputError(
+      causal
+        ? `--scheme ${scheme} masks tokens, which a causal model never saw; use --scheme log-likelihood`
+        : '--scheme log-likelihood needs a causal model; use masked-marginals',
+    );
+  }
+  const scores = new Float64Array(variants.length);
+  const byPosition: number[] = [];
+  const bySequence: number[] = [];
+  variants.forEach((variant, i) => {
+    if (unscorable(model, wildType, variant)) scores[i] = Number.NaN;
+    else if (variant.edits.length === 0) scores[i] = 0;
+    else if (scheme.endsWith('marginals') && isSubstitution(variant)) byPosition.push(i);
+    else bySequence.push(i);
+  });
+
+  const marginals = planMarginals(model, wildType, variants, byPosition, scheme, options);
+  const likelihood =
+    scheme === 'log-likelihood' ? 'causal' : scheme === 'pseudo-perplexity' ? 'masked' : options.indels;
+  const sequences = [...new Set(bySequence.map((i) => applyVariant(wildType, variants[i]!)))];
+  if (sequences.length > 0) sequences.unshift(wildType);
+  const likelihoods = planLikelihoods(model, sequences, likelihood ?? 'masked', options);
+  return {
+    readings: marginals.readings + likelihoods.readings,
+    async run(onReading) {
+      await marginals.run(scores, onReading);
+      const values = new Map<string, number>();
+      for await (const value of likelihoods.run(onReading)) {
+        const sequence = sequences[values.size]!;
+        values.set(sequence, options.perResidue ? value / sequence.length : value);
+      }
+      for (const i of bySequence) {
+        scores[i] = values.get(applyVariant(wildType, variants[i]!))! - values.get(wildType)!;
+      }
+      return scores;
+    },
+  };
+}
+
+/** Readings whose rows tell the score of substitutions, and how. */
+function planMarginals(
+  model: LanguageModel,
+  wildType: string,
+  variants: readonly Variant[],
+  indices: readonly number[],
+  scheme: Scheme,
+  options: ScoreOptions,
+): { readings: number; run(scores: Float64Array, onReading: () => void): Promise<void> } {
+  const { alphabet } = model;
+  const tokens = alphabet.encode(wildType);
+  /** log p(mutant) − log p(wild type) of one substituted token. */
+  const difference = (position: number, mutant: number, logProbabilities: Float64Array) =>
+    logProbabilities[mutant]! - logProbabilities[tokens[position]!]!;
+  const mutantsOf = (variant: Variant) =>
+    variant.edits.map(({ start, residues }) => ({ position: start + 1, token: alphabet.encodeResidues(residues)[0]! }));
+
+  if (scheme === 'mutant-marginals' || options.maskTogether) {
+    // One reading for each set of masked positions, or for each mutated sequence.
+    const groups = new Map<string, number[]>();
+    for (const i of indices) {
+      const variant = variants[i]!;
+      const key =
+        scheme === 'mutant-marginals'
+          ? variant.edits.map(({ start, residues }) => `${start}${residues}`).join()
+          : variant.edits.map(({ start }) => start).join();
+      const group = groups.get(key);
+      if (group) group.push(i);
+      else groups.set(key, [i]);
+    }
+    function* readings(): Generator<Reading> {
+      for (const [first] of groups.values()) {
+        const variant = variants[first!]!;
+        const positions = mutantsOf(variant).map(({ position }) => position);
+        yield scheme === 'mutant-marginals'
+          ? { tokens: alphabet.encode(applyVariant(wildType, variant)), masked: [], positions }
+          : { tokens, masked: positions, positions };
+      }
+    }
+    return {
+      readings: groups.size,
+      async run(scores, onReading) {
+        const members = groups.values();
+        const mode = scheme === 'mutant-marginals' ? 'overlapping' : 'optimal';
+        for await (const rows of readLogProbabilities(model, readings(), options, mode)) {
+          for (const i of members.next().value!) {
+            scores[i] = mutantsOf(variants[i]!).reduce(
+              (sum, { position, token }, m) => sum + difference(position, token, rows[m]!),
+              0,
+            );
+          }
+          onReading();
+        }
+      },
+    };
+  }
+
+  const positions = [...new Set(indices.flatMap((i) => mutantsOf(variants[i]!).map(({ position }) => position)))];
+  positions.sort((a, b) => a - b);
+  const alone = scheme === 'masked-marginals';
+  const readings: Reading[] = alone
+    ? positions.map((position) => ({ tokens, masked: [position], positions: [position] }))
+    : positions.length > 0
+      ? [{ tokens, masked: [], positions }]
+      : [];
+  return {
+    readings: readings.length,
+    async run(scores, onReading) {
+      const rowOf = new Map<number, Float64Array>();
+      let next = 0;
+      for await (const rows of readLogProbabilities(model, readings, options, alone ? 'optimal' : 'overlapping')) {
+        for (const row of rows) rowOf.set(positions[next++]!, row);
+        onReading();
+      }
+      for (const i of indices) {
+        scores[i] = mutantsOf(variants[i]!).reduce(
+          (sum, { position, token }) => sum + difference(position, token, rowOf.get(position)!),
+          0,
+        );
+      }
+    },
+  };
+}
+
+/** (Pseudo-)log-likelihoods of sequences, in their order. */
+function planLikelihoods(
+  model: LanguageModel,
+  sequences: readonly string[],
+  likelihood: Likelihood | 'causal',
+  options: InferenceOptions,
+): { readings: number; run(onReading: () => void): AsyncGenerator<number, void, undefined> } {
+  const { alphabet } = model;
+  const perSequence = (sequence: string) => (likelihood === 'masked' ? sequence.length : 1);
+  function* readings(): Generator<Reading> {
+    for (const sequence of sequences) {
+      const tokens = alphabet.encode(sequence);
+      const residues = Array.from({ length: sequence.length }, (_, i) => i + 1);
+      if (likelihood === 'single-pass') yield { tokens, masked: [], positions: residues };
+      // A causal model's row i tells token i + 1; the last row that counts tells <eos>.
+      else if (likelihood === 'causal') yield { tokens, masked: [], positions: [0, ...residues] };
+      else for (const position of residues) yield { tokens, masked: [position], positions: [position] };
+    }
+  }
+  return {
+    readings: sequences.reduce((sum, sequence) => sum + perSequence(sequence), 0),
+    async *run(onReading) {
+      const results = readLogProbabilities(
+        model,
+        readings(),
+        options,
+        likelihood === 'masked' ? 'optimal' : 'overlapping',
+      );
+      for (const sequence of sequences) {
+        const tokens = alphabet.encode(sequence);
+        let sum = 0;
+        for (let r = 0; r < perSequence(sequence); r++) {
+          const rows = (await results.next()).value!;
+          // Row i of a pass is about token i + 1: the token itself, as <cls> is not read, or a causal model's next one.
+          rows.forEach((row, i) => {
+            sum += row[tokens[r + i + 1]!]!;
+          });
+          onReading();
+        }
+        yield sum;
+      }
+    },
+  };
+}
+
+/**
+ * Pseudo-log-likelihoods of sequences, in nats, summed over their residues: PLL(s) = Σ_i log p(s_i | s without s_i)
+ * (Salazar et al. 2020), or from a single pass without masks (Brandes et al. 2023).
+ */
+export async function* pseudoLogLikelihoods(
+  model: LanguageModel,
+  sequences: readonly string[],
+  options: InferenceOptions & { likelihood?: Likelihood; onReading?: () => void } = {},
+): AsyncGenerator<number, void, undefined> {
+  const plan = planLikelihoods(model, sequences, options.likelihood ?? 'masked', options);
+  yield* plan.run(options.onReading ?? (() => {}));
+}
+
+/** exp(−PLL / L): how many residues the model wavers between, from 1 (certain) upwards (Lin et al. 2023). */
+export async function pseudoPerplexity(
+  model: LanguageModel,
+  sequence: string,
+  options: InferenceOptions & { onReading?: () => void } = {},
+): Promise<number> {
+  for await (const value of pseudoLogLikelihoods(model, [sequence], options)) {
+    return Math.exp(-value / sequence.length);
+  }
+  return Number.NaN;
+}
