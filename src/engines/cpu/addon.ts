@@ -3,8 +3,19 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What the C++ addon exports. Wrong arguments throw a RangeError and leave every array unchanged. */
+type Floats = Float32Array;
+type OptionalFloats = Float32Array | undefined;
+
+/**
+ * What the C++ addon exports. Wrong arguments throw a RangeError and leave every array unchanged.
+ * Arrays are contiguous and row-major; outputs come last. qkv is [batch, length, 3, heads, headSize].
+ */
 export interface Addon {
+  /** A block of memory aligned to a cache line, uninitialised; null when there is none left. */
+  allocate(bytes: number): ArrayBuffer | null;
+  /** Gives a block back to the system and detaches it. */
+  release(buffer: ArrayBuffer): void;
+
   /** Threads that kernels use, the calling one included. */
   threads(): number;
   setThreads(count: number): void;
@@ -23,6 +34,195 @@ export interface Addon {
     preActivation: Float32Array | undefined,
     residual: Float32Array | undefined,
     rowSumsA: Float32Array | undefined,
+  ): void;
+  /** y [rows, outputs] = x [rows, inputs] wᵀ + b, through gelu, which leaves the sum in preActivation. */
+  linear(
+    rows: number,
+    inputs: number,
+    outputs: number,
+    x: Floats,
+    w: Floats,
+    b: OptionalFloats,
+    gelu: boolean,
+    y: Floats,
+    preActivation: OptionalFloats,
+  ): void;
+  /** With a preActivation, dy goes through gelu's gradient into room [rows, outputs] first. */
+  linearGrad(
+    rows: number,
+    inputs: number,
+    outputs: number,
+    dy: Floats,
+    x: Floats,
+    w: Floats,
+    preActivation: OptionalFloats,
+    room: OptionalFloats,
+    dx: OptionalFloats,
+    dw: OptionalFloats,
+    db: OptionalFloats,
+  ): void;
+  layerNorm(
+    rows: number,
+    width: number,
+    x: Floats,
+    residual: OptionalFloats,
+    gamma: Floats,
+    beta: Floats,
+    epsilon: number,
+    dropoutRate: number,
+    dropoutSeed: number,
+    sum: OptionalFloats,
+    normed: Floats,
+    mean: Floats,
+    reciprocal: Floats,
+  ): void;
+  /** `x`: the forward's sum, or its x without a residual. */
+  layerNormGrad(
+    rows: number,
+    width: number,
+    dsum: OptionalFloats,
+    dnormed: Floats,
+    x: Floats,
+    gamma: Floats,
+    mean: Floats,
+    reciprocal: Floats,
+    dropoutRate: number,
+    dropoutSeed: number,
+    dx: Floats,
+    dresidual: OptionalFloats,
+    dgamma: Floats,
+    dbeta: Floats,
+  ): void;
+  tokenEmbedding(
+    batch: number,
+    length: number,
+    width: number,
+    vocabulary: number,
+    positions: number,
+    padId: number,
+    maskId: number,
+    tokenDropout: boolean,
+    ids: Int32Array,
+    word: Floats,
+    position: OptionalFloats,
+    x: Floats,
+  ): void;
+  tokenEmbeddingGrad(
+    batch: number,
+    length: number,
+    width: number,
+    vocabulary: number,
+    positions: number,
+    padId: number,
+    maskId: number,
+    tokenDropout: boolean,
+    ids: Int32Array,
+    dy: Floats,
+    dword: Floats,
+    dposition: OptionalFloats,
+  ): void;
+  rotary(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    inverse: boolean,
+    qkv: Floats,
+    inverseFrequencies: Floats,
+    y: Floats,
+  ): void;
+  /** denominators [batch, heads, length] are for the gradient. */
+  favorRelu(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    features: number,
+    epsilon: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    projection: OptionalFloats,
+    out: Floats,
+    denominators: Floats,
+  ): void;
+  favorReluGrad(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    features: number,
+    epsilon: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    projection: OptionalFloats,
+    dy: Floats,
+    out: Floats,
+    denominators: Floats,
+    dqkv: Floats,
+  ): void;
+  /** logsumexp [batch, heads, length] is for the gradient. */
+  softmaxAttention(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    out: Floats,
+    logsumexp: Floats,
+  ): void;
+  softmaxAttentionGrad(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    dy: Floats,
+    out: Floats,
+    logsumexp: Floats,
+    dqkv: Floats,
+  ): void;
+  gatherRows(rows: number, count: number, width: number, x: Floats, indices: Int32Array, y: Floats): void;
+  gatherRowsGrad(rows: number, count: number, width: number, dy: Floats, indices: Int32Array, dx: Floats): void;
+  /** logsumexp [rows] is for the gradient. */
+  crossEntropy(
+    rows: number,
+    classes: number,
+    logits: Floats,
+    labels: Int32Array,
+    weights: Floats,
+    loss: Floats,
+    correct: Floats,
+    logsumexp: Floats,
+  ): void;
+  crossEntropyGrad(
+    rows: number,
+    classes: number,
+    dloss: Floats,
+    logits: Floats,
+    labels: Int32Array,
+    weights: Floats,
+    logsumexp: Floats,
+    dlogits: Floats,
+  ): void;
+  /** hyper: learning rate, 1 - β₁ᵗ, 1 - β₂ᵗ. Parameters and moments change in place; norm [1] is written. */
+  adamW(
+    hyper: Floats,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    maxNorm: number,
+    weightDecay: Floats,
+    parameters: Floats[],
+    firstMoments: Floats[],
+    secondMoments: Floats[],
+    gradients: Floats[],
+    norm: Floats,
   ): void;
 }
 

@@ -13,6 +13,7 @@
 
 #include "gemm.h"
 #include "isa.h"
+#include "kernels.h"
 #include "scratch.h"
 #include "thread_pool.h"
 

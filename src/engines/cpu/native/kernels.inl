@@ -19,8 +19,18 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 
 #include "vec.h"
 #include "vec_math.h"
+#include "tile.inl"
 
 #include "gemm.inl"
+
+#include "adamw.inl"
+#include "embedding.inl"
+#include "favor.inl"
+#include "gelu.inl"
+#include "layer_norm.inl"
+#include "loss.inl"
+#include "rotary.inl"
+#include "softmax_attention.inl"
 
 #if defined(ISA_TARGET) && defined(__clang__)
 #pragma clang attribute pop

@@ -24,14 +24,22 @@ bool Args::typed_array(size_t index, const char* name, napi_typedarray_type type
   napi_valuetype kind = napi_undefined;
   if (index < count_) napi_typeof(env_, values_[index], &kind);
   if (optional && (kind == napi_undefined || kind == napi_null)) return false;
+  if (kind != napi_object) {
+    fail(std::string(name) + " must be a " + type_name);
+    return false;
+  }
+  return typed_value(values_[index], name, type, type_name, data, length);
+}
+
+bool Args::typed_value(napi_value value, const char* name, napi_typedarray_type type, const char* type_name,
+                       void** data, size_t* length) {
   bool is = false;
   napi_typedarray_type actual;
   napi_value buffer;
   size_t offset;
   bool detached = false;
-  if (kind != napi_object || napi_is_typedarray(env_, values_[index], &is) != napi_ok || !is ||
-      napi_get_typedarray_info(env_, values_[index], &actual, length, data, &buffer, &offset) != napi_ok ||
-      actual != type) {
+  if (napi_is_typedarray(env_, value, &is) != napi_ok || !is ||
+      napi_get_typedarray_info(env_, value, &actual, length, data, &buffer, &offset) != napi_ok || actual != type) {
     fail(std::string(name) + " must be a " + type_name);
     return false;
   }
@@ -46,6 +54,31 @@ bool Args::typed_array(size_t index, const char* name, napi_typedarray_type type
     *length = 0;
   }
   return true;
+}
+
+std::vector<Span<float>> Args::float_lists(size_t index, const char* name) {
+  std::vector<Span<float>> lists;
+  bool is = false;
+  uint32_t count = 0;
+  if (!ok_) return lists;
+  if (index >= count_ || napi_is_array(env_, values_[index], &is) != napi_ok || !is ||
+      napi_get_array_length(env_, values_[index], &count) != napi_ok) {
+    fail(std::string(name) + " must be an array of Float32Arrays");
+    return lists;
+  }
+  for (uint32_t i = 0; i < count && ok_; i++) {
+    napi_handle_scope scope;
+    napi_open_handle_scope(env_, &scope);
+    napi_value element;
+    void* data = nullptr;
+    size_t length = 0;
+    if (napi_get_element(env_, values_[index], i, &element) != napi_ok)
+      fail(std::string(name) + " must be an array of Float32Arrays");
+    else if (typed_value(element, name, napi_float32_array, "Float32Array", &data, &length))
+      lists.push_back({static_cast<float*>(data), length});
+    napi_close_handle_scope(env_, scope);
+  }
+  return lists;
 }
 
 Span<float> Args::floats(size_t index, const char* name) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace protein_lm {
 
@@ -33,6 +34,8 @@ class Args {
   Span<float> optional_floats(size_t index, const char* name);
   Span<int32_t> ints(size_t index, const char* name);
   Span<double> doubles(size_t index, const char* name);
+  // A JavaScript array of Float32Arrays.
+  std::vector<Span<float>> float_lists(size_t index, const char* name);
   double number(size_t index, const char* name);
   // An integer from 0 to 2^53 - 1.
   size_t size(size_t index, const char* name);
@@ -54,6 +57,8 @@ class Args {
  private:
   bool typed_array(size_t index, const char* name, napi_typedarray_type type, const char* type_name, bool optional,
                    void** data, size_t* length);
+  bool typed_value(napi_value value, const char* name, napi_typedarray_type type, const char* type_name, void** data,
+                   size_t* length);
 
   napi_env env_;
   napi_value values_[MAX];

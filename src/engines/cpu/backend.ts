@@ -1,0 +1,123 @@
+import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Addon } from './addon.js';
+import type { BufferPool } from './pool.js';
+
+/** The name of the engine's tfjs backend. */
+export const BACKEND_NAME = 'cpu-native';
+
+type Values = tf.backend_util.BackendValues;
+type NumericValues = Float32Array | Int32Array | Uint8Array;
+
+/**
+ * The tfjs backend of the CPU engine: tfjs's own `cpu` backend, its tensors in pooled memory. Kernels that make a
+ * tensor of their own ask `output` for memory; whatever tfjs's kernels allocate themselves stays ordinary memory.
+ */
+export class NativeBackend extends MathBackendCPU {
+  private nextId = 0;
+
+  constructor(
+    readonly addon: Addon,
+    readonly pool: BufferPool,
+  ) {
+    super();
+  }
+
+  /** A new tensor over pooled memory that still contains what its last user left. */
+  output(shape: number[], dtype: 'float32' | 'int32' | 'bool' = 'float32'): tf.TensorInfo {
+    return this.adopt(this.room(tf.util.sizeFromShape(shape), dtype), shape, dtype);
+  }
+
+  /** The values of a float32 tensor, in place. */
+  floats(tensor: tf.TensorInfo): Float32Array {
+    const values = this.numbers(tensor, 'float32');
+    // tfjs's own kernels count a cast to a wider type as done without touching the values.
+    return values instanceof Float32Array ? values : Float32Array.from(values);
+  }
+
+  /** The values of an int32 tensor, in place. */
+  integers(tensor: tf.TensorInfo): Int32Array {
+    const values = this.numbers(tensor, 'int32');
+    return values instanceof Int32Array ? values : Int32Array.from(values);
+  }
+
+  /** Takes a copy: whoever made the tensor may change their array afterwards, and the pool keeps its memory. */
+  override write(values: Values, shape: number[], dtype: tf.DataType): object {
+    if (isNumeric(values)) {
+      const copy = this.room(values.length, dtype);
+      copy.set(values);
+      return this.adopt(copy, shape, dtype).dataId;
+    }
+    return this.adopt(values, shape, dtype).dataId;
+  }
+
+  override makeTensorInfo(shape: number[], dtype: tf.DataType, values?: Values | string[]): tf.TensorInfo {
+    if (dtype === 'string' && values != null && typeof values[0] === 'string') {
+      const encoded = (values as string[]).map((text) => tf.util.encodeString(text));
+      return this.adopt(encoded, shape, dtype);
+    }
+    if (values != null && 'buffer' in values) {
+      this.pool.share(values.buffer);
+    }
+    return this.adopt(values as Values, shape, dtype);
+  }
+
+  override move(dataId: object, values: Values, shape: number[], dtype: tf.DataType, refCount: number): void {
+    if (values != null && 'buffer' in values) {
+      this.pool.share(values.buffer);
+    }
+    super.move(dataId, values, shape, dtype, refCount);
+  }
+
+  /** A copy of the values: the pool will hand the memory to another tensor. */
+  override readSync(dataId: object): Values {
+    const { values } = this.data.get(dataId);
+    const read = super.readSync(dataId);
+    return read === values && isNumeric(read) ? read.slice() : read;
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    const data = this.data.has(dataId) ? this.data.get(dataId) : undefined;
+    const gone = super.disposeData(dataId, force);
+    if (gone && data?.values != null && 'buffer' in data.values) {
+      this.pool.leave(data.values.buffer);
+    }
+    return gone;
+  }
+
+  override memory(): { unreliable: boolean; reasons: string[] } {
+    return { unreliable: false, reasons: [] };
+  }
+
+  override dispose(): void {
+    this.pool.trim();
+  }
+
+  private numbers(tensor: tf.TensorInfo, dtype: tf.DataType): NumericValues {
+    const { values } = this.data.get(tensor.dataId);
+    if (tensor.dtype !== dtype || !isNumeric(values))
+      throw new TypeError(`expected a tensor of ${dtype}, got ${tensor.dtype} [${tensor.shape}]`);
+    return values;
+  }
+
+  private room(length: number, dtype: tf.DataType): NumericValues {
+    switch (dtype) {
+      case 'int32':
+        return new Int32Array(this.pool.acquire(length * 4), 0, length);
+      case 'bool':
+        return new Uint8Array(this.pool.acquire(length), 0, length);
+      default:
+        return new Float32Array(this.pool.acquire(length * 4), 0, length);
+    }
+  }
+
+  private adopt(values: Values, shape: number[], dtype: tf.DataType): tf.TensorInfo {
+    const dataId = { id: this.nextId++ };
+    this.data.set(dataId, { values, dtype, refCount: 1 });
+    return { dataId, shape, dtype };
+  }
+}
+
+function isNumeric(values: unknown): values is NumericValues {
+  return values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array;
+}

@@ -1,0 +1,416 @@
+// The model's operations as JavaScript calls them: every array is checked against the sizes, every index against its
+// table, before anything is read or written. The order of arguments is that of the interface in src/engines/cpu/addon.ts.
+#include <vector>
+
+#include "addon.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "node_args.h"
+
+namespace protein_lm {
+namespace {
+
+size_t product(std::initializer_list<size_t> sizes) {
+  size_t result = 1;
+  for (size_t size : sizes) result = checked_mul(result, size);
+  return result;
+}
+
+// Arguments read one after the other, each array with the number of elements that it must have.
+class Reader {
+ public:
+  Reader(napi_env env, napi_callback_info info) : args(env, info) {}
+
+  float* floats(size_t needed, const char* name) {
+    const Span<float> span = args.floats(next_++, name);
+    if (args.ok()) args.require(span, needed, name);
+    return span.data;
+  }
+  // Null when the argument is null or undefined.
+  float* optional_floats(size_t needed, const char* name) {
+    const Span<float> span = args.optional_floats(next_++, name);
+    if (args.ok() && span) args.require(span, needed, name);
+    return span.data;
+  }
+  int32_t* ints(size_t needed, const char* name) {
+    const Span<int32_t> span = args.ints(next_++, name);
+    if (args.ok()) args.require(span, needed, name);
+    return span.data;
+  }
+  size_t size(const char* name) { return args.size(next_++, name); }
+  size_t positive(const char* name) {
+    const size_t value = size(name);
+    if (args.ok() && value == 0) args.fail(std::string(name) + " must be at least 1");
+    return value;
+  }
+  double number(const char* name) { return args.number(next_++, name); }
+  int32_t integer(const char* name) {
+    const double value = number(name);
+    if (args.ok() && !(value >= INT32_MIN && value <= INT32_MAX && value == static_cast<int32_t>(value)))
+      args.fail(std::string(name) + " must be a 32-bit integer");
+    return args.ok() ? static_cast<int32_t>(value) : 0;
+  }
+  bool boolean(const char* name) { return args.boolean(next_++, name); }
+  Dropout dropout() {
+    const double rate = number("dropoutRate"), seed = number("dropoutSeed");
+    if (args.ok() && !(rate >= 0 && rate < 1)) args.fail("dropoutRate must be at least 0 and below 1");
+    if (args.ok() && !(seed >= 0 && seed <= UINT32_MAX && seed == static_cast<uint32_t>(seed)))
+      args.fail("dropoutSeed must be an unsigned 32-bit integer");
+    return args.ok() ? Dropout(rate, static_cast<uint32_t>(seed)) : Dropout();
+  }
+  Span<float> list(const char* name) { return args.floats(next_++, name); }
+  std::vector<Span<float>> lists(const char* name) { return args.float_lists(next_++, name); }
+  // Where an index lies outside of [0, limit).
+  void check_indices(const int32_t* indices, size_t count, size_t limit, const char* name) {
+    for (size_t i = 0; args.ok() && i < count; i++)
+      if (indices[i] < 0 || static_cast<size_t>(indices[i]) >= limit)
+        args.fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(indices[i]) +
+                  ", must be at least 0 and below " + std::to_string(limit));
+  }
+  bool ok() const { return args.ok(); }
+
+  Args args;
+
+ private:
+  size_t next_ = 0;
+};
+
+napi_value linear(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  const size_t rows = in.size("rows"), inputs = in.size("inputs"), outputs = in.size("outputs");
+  Gemm g;
+  g.m = rows, g.n = outputs, g.k = inputs;
+  g.a = in.floats(product({rows, inputs}), "x"), g.lda = inputs;
+  g.b = in.floats(product({outputs, inputs}), "w"), g.ldb = inputs, g.transpose_b = true;
+  g.bias = in.optional_floats(outputs, "b");
+  g.activation = in.boolean("gelu") ? Activation::gelu : Activation::none;
+  g.c = in.floats(product({rows, outputs}), "y"), g.ldc = outputs;
+  g.pre_activation = in.optional_floats(product({rows, outputs}), "preActivation");
+  if (in.ok()) gemm(g);
+  return nullptr;
+}
+
+napi_value linear_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  const size_t rows = in.size("rows"), inputs = in.size("inputs"), outputs = in.size("outputs");
+  const float* dy = in.floats(product({rows, outputs}), "dy");
+  const float* x = in.floats(product({rows, inputs}), "x");
+  const float* w = in.floats(product({outputs, inputs}), "w");
+  const float* pre_activation = in.optional_floats(product({rows, outputs}), "preActivation");
+  float* room = in.optional_floats(product({rows, outputs}), "room");
+  float* dx = in.optional_floats(product({rows, inputs}), "dx");
+  float* dw = in.optional_floats(product({outputs, inputs}), "dw");
+  float* db = in.optional_floats(outputs, "db");
+  if (in.ok() && pre_activation != nullptr && room == nullptr) in.args.fail("room is needed with preActivation");
+  if (in.ok() && db != nullptr && dw == nullptr) in.args.fail("db comes with dw");
+  if (!in.ok()) return nullptr;
+  if (pre_activation != nullptr) {
+    ISA_CALL(gelu_grad)(pre_activation, dy, room, rows * outputs);
+    dy = room;
+  }
+  if (dx != nullptr) {
+    Gemm g;
+    g.m = rows, g.n = inputs, g.k = outputs;
+    g.a = dy, g.lda = outputs;
+    g.b = w, g.ldb = inputs;
+    g.c = dx, g.ldc = inputs;
+    gemm(g);
+  }
+  if (dw != nullptr) {
+    Gemm g;
+    g.m = outputs, g.n = inputs, g.k = rows;
+    g.a = dy, g.lda = outputs, g.transpose_a = true;
+    g.b = x, g.ldb = inputs;
+    g.c = dw, g.ldc = inputs;
+    g.row_sums_a = db;
+    gemm(g);
+  }
+  return nullptr;
+}
+
+napi_value layer_norm(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  LayerNorm op;
+  op.rows = in.size("rows"), op.width = in.positive("width");
+  const size_t count = product({op.rows, op.width});
+  op.x = in.floats(count, "x");
+  op.residual = in.optional_floats(count, "residual");
+  op.gamma = in.floats(op.width, "gamma");
+  op.beta = in.floats(op.width, "beta");
+  op.epsilon = static_cast<float>(in.number("epsilon"));
+  op.dropout = in.dropout();
+  op.sum = in.optional_floats(count, "sum");
+  op.normed = in.floats(count, "normed");
+  op.mean = in.floats(op.rows, "mean");
+  op.reciprocal = in.floats(op.rows, "reciprocal");
+  if (in.ok() && op.residual != nullptr && op.sum == nullptr) in.args.fail("sum is needed with a residual");
+  if (in.ok()) ISA_CALL(layer_norm)(op);
+  return nullptr;
+}
+
+napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  LayerNormGrad op;
+  op.rows = in.size("rows"), op.width = in.positive("width");
+  const size_t count = product({op.rows, op.width});
+  op.dsum = in.optional_floats(count, "dsum");
+  op.dnormed = in.floats(count, "dnormed");
+  op.x = in.floats(count, "x");
+  op.gamma = in.floats(op.width, "gamma");
+  op.mean = in.floats(op.rows, "mean");
+  op.reciprocal = in.floats(op.rows, "reciprocal");
+  op.dropout = in.dropout();
+  op.dx = in.floats(count, "dx");
+  op.dresidual = in.optional_floats(count, "dresidual");
+  op.dgamma = in.floats(op.width, "dgamma");
+  op.dbeta = in.floats(op.width, "dbeta");
+  if (in.ok()) ISA_CALL(layer_norm_grad)(op);
+  return nullptr;
+}
+
+// Kept tokens index the vocabulary, and their running count the positions.
+void check_tokens(Reader& in, const int32_t* ids, size_t batch, size_t length, size_t vocabulary, size_t positions,
+                  int32_t pad, bool with_positions) {
+  if (in.ok() && pad < 0) in.args.fail("padId must be at least 0");
+  for (size_t b = 0; in.ok() && b < batch; b++) {
+    size_t kept = 0;
+    for (size_t l = 0; in.ok() && l < length; l++) {
+      const int32_t id = ids[b * length + l];
+      if (id == pad) continue;
+      kept++;
+      if (id < 0 || static_cast<size_t>(id) >= vocabulary)
+        in.args.fail("token id " + std::to_string(id) + " at [" + std::to_string(b) + ", " + std::to_string(l) +
+                     "] is outside of the vocabulary of " + std::to_string(vocabulary));
+    }
+    if (in.ok() && with_positions && kept > 0 && static_cast<size_t>(pad) + kept >= positions)
+      in.args.fail("a sequence of " + std::to_string(kept) + " tokens is longer than the model's " +
+                   std::to_string(positions) + " positions allow");
+  }
+}
+
+napi_value token_embedding(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  TokenEmbedding op;
+  op.batch = in.size("batch"), op.length = in.size("length"), op.width = in.size("width");
+  op.vocabulary = in.size("vocabulary"), op.positions = in.size("positions");
+  op.pad = in.integer("padId"), op.mask = in.integer("maskId"), op.token_dropout = in.boolean("tokenDropout");
+  op.ids = in.ints(product({op.batch, op.length}), "ids");
+  op.word = in.floats(product({op.vocabulary, op.width}), "word");
+  op.position = in.optional_floats(product({op.positions, op.width}), "position");
+  op.x = in.floats(product({op.batch, op.length, op.width}), "x");
+  check_tokens(in, op.ids, op.batch, op.length, op.vocabulary, op.positions, op.pad, op.position != nullptr);
+  if (in.ok()) ISA_CALL(token_embedding)(op);
+  return nullptr;
+}
+
+napi_value token_embedding_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  TokenEmbeddingGrad op;
+  op.batch = in.size("batch"), op.length = in.size("length"), op.width = in.size("width");
+  op.vocabulary = in.size("vocabulary"), op.positions = in.size("positions");
+  op.pad = in.integer("padId"), op.mask = in.integer("maskId"), op.token_dropout = in.boolean("tokenDropout");
+  op.ids = in.ints(product({op.batch, op.length}), "ids");
+  op.dy = in.floats(product({op.batch, op.length, op.width}), "dy");
+  op.dword = in.floats(product({op.vocabulary, op.width}), "dword");
+  op.dposition = in.optional_floats(product({op.positions, op.width}), "dposition");
+  check_tokens(in, op.ids, op.batch, op.length, op.vocabulary, op.positions, op.pad, op.dposition != nullptr);
+  if (in.ok()) ISA_CALL(token_embedding_grad)(op);
+  return nullptr;
+}
+
+AttentionShape attention_shape(Reader& in) {
+  AttentionShape shape;
+  shape.batch = in.size("batch"), shape.length = in.size("length");
+  shape.heads = in.positive("heads"), shape.size = in.positive("headSize");
+  return shape;
+}
+size_t elements(const AttentionShape& shape) {
+  return product({shape.batch, shape.length, shape.heads, shape.size});
+}
+size_t head_rows(const AttentionShape& shape) { return product({shape.batch, shape.heads, shape.length}); }
+
+napi_value rotary(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  const AttentionShape shape = attention_shape(in);
+  Rotary op;
+  op.batch = shape.batch, op.length = shape.length, op.heads = shape.heads, op.size = shape.size;
+  op.inverse = in.boolean("inverse");
+  op.qkv = in.floats(checked_mul(3, elements(shape)), "qkv");
+  op.frequencies = in.floats(shape.size / 2, "inverseFrequencies");
+  op.y = in.floats(checked_mul(3, elements(shape)), "y");
+  if (in.ok() && shape.size % 2 != 0) in.args.fail("the size of a head must be even");
+  if (in.ok()) ISA_CALL(rotary)(op);
+  return nullptr;
+}
+
+void read_favor(Reader& in, FavorRelu& op) {
+  op.shape = attention_shape(in);
+  op.features = in.positive("features");
+  op.epsilon = static_cast<float>(in.number("epsilon"));
+  op.causal = in.boolean("causal");
+  op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
+  op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
+  op.projection = in.optional_floats(product({op.features, op.shape.size}), "projection");
+  if (in.ok() && op.projection == nullptr && op.features != op.shape.size)
+    in.args.fail("without a projection there are as many features as a head is wide");
+}
+
+napi_value favor_relu(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  FavorReluForward op;
+  read_favor(in, op);
+  op.out = in.floats(elements(op.shape), "out");
+  op.denominators = in.floats(head_rows(op.shape), "denominators");
+  if (in.ok()) ISA_CALL(favor_relu)(op);
+  return nullptr;
+}
+
+napi_value favor_relu_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  FavorReluBackward op;
+  read_favor(in, op);
+  op.dy = in.floats(elements(op.shape), "dy");
+  op.out = in.floats(elements(op.shape), "out");
+  op.denominators = in.floats(head_rows(op.shape), "denominators");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
+  if (in.ok()) ISA_CALL(favor_relu_grad)(op);
+  return nullptr;
+}
+
+void read_softmax(Reader& in, SoftmaxAttention& op) {
+  op.shape = attention_shape(in);
+  op.causal = in.boolean("causal");
+  op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
+  op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
+}
+
+napi_value softmax_attention(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  SoftmaxAttentionForward op;
+  read_softmax(in, op);
+  op.out = in.floats(elements(op.shape), "out");
+  op.logsumexp = in.floats(head_rows(op.shape), "logsumexp");
+  if (in.ok()) ISA_CALL(softmax_attention)(op);
+  return nullptr;
+}
+
+napi_value softmax_attention_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  SoftmaxAttentionBackward op;
+  read_softmax(in, op);
+  op.dy = in.floats(elements(op.shape), "dy");
+  op.out = in.floats(elements(op.shape), "out");
+  op.logsumexp = in.floats(head_rows(op.shape), "logsumexp");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
+  if (in.ok()) ISA_CALL(softmax_attention_grad)(op);
+  return nullptr;
+}
+
+napi_value gather_rows(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  GatherRows op;
+  op.rows = in.size("rows"), op.count = in.size("count"), op.width = in.size("width");
+  op.x = in.floats(product({op.rows, op.width}), "x");
+  op.indices = in.ints(op.count, "indices");
+  op.y = in.floats(product({op.count, op.width}), "y");
+  in.check_indices(op.indices, op.count, op.rows, "indices");
+  if (in.ok()) ISA_CALL(gather_rows)(op);
+  return nullptr;
+}
+
+napi_value gather_rows_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  GatherRowsGrad op;
+  op.rows = in.size("rows"), op.count = in.size("count"), op.width = in.size("width");
+  op.dy = in.floats(product({op.count, op.width}), "dy");
+  op.indices = in.ints(op.count, "indices");
+  op.dx = in.floats(product({op.rows, op.width}), "dx");
+  in.check_indices(op.indices, op.count, op.rows, "indices");
+  if (in.ok()) ISA_CALL(gather_rows_grad)(op);
+  return nullptr;
+}
+
+napi_value cross_entropy(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  CrossEntropy op;
+  op.rows = in.size("rows"), op.classes = in.positive("classes");
+  op.logits = in.floats(product({op.rows, op.classes}), "logits");
+  op.labels = in.ints(op.rows, "labels");
+  op.weights = in.floats(op.rows, "weights");
+  op.loss = in.floats(1, "loss");
+  op.correct = in.floats(1, "correct");
+  op.logsumexp = in.floats(op.rows, "logsumexp");
+  in.check_indices(op.labels, op.rows, op.classes, "labels");
+  if (in.ok()) ISA_CALL(cross_entropy)(op);
+  return nullptr;
+}
+
+napi_value cross_entropy_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  CrossEntropyGrad op;
+  op.rows = in.size("rows"), op.classes = in.positive("classes");
+  const float* dloss = in.floats(1, "dloss");
+  op.logits = in.floats(product({op.rows, op.classes}), "logits");
+  op.labels = in.ints(op.rows, "labels");
+  op.weights = in.floats(op.rows, "weights");
+  op.logsumexp = in.floats(op.rows, "logsumexp");
+  op.dlogits = in.floats(product({op.rows, op.classes}), "dlogits");
+  in.check_indices(op.labels, op.rows, op.classes, "labels");
+  if (!in.ok()) return nullptr;
+  op.dloss = *dloss;
+  ISA_CALL(cross_entropy_grad)(op);
+  return nullptr;
+}
+
+napi_value adamw(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  const float* hyper = in.floats(3, "hyper");
+  AdamW op;
+  op.beta1 = in.number("beta1"), op.beta2 = in.number("beta2");
+  op.epsilon = in.number("epsilon"), op.max_norm = in.number("maxNorm");
+  const Span<float> weight_decay = in.list("weightDecay");
+  const auto parameters = in.lists("parameters"), first = in.lists("firstMoments");
+  const auto second = in.lists("secondMoments"), gradients = in.lists("gradients");
+  op.norm = in.floats(1, "norm");
+  op.count = parameters.size();
+  if (in.ok() && (first.size() != op.count || second.size() != op.count || gradients.size() != op.count ||
+                  weight_decay.length < op.count))
+    in.args.fail("every parameter needs two moments, a gradient and a weight decay");
+  std::vector<AdamWTensor> tensors;
+  for (size_t i = 0; in.ok() && i < op.count; i++) {
+    const size_t count = parameters[i].length;
+    if (first[i].length != count || second[i].length != count || gradients[i].length != count)
+      in.args.fail("parameter " + std::to_string(i) + " has " + std::to_string(count) +
+                   " elements, its moments or its gradient have not");
+    tensors.push_back({parameters[i].data, first[i].data, second[i].data, gradients[i].data, count,
+                       weight_decay.data[i]});
+  }
+  if (!in.ok()) return nullptr;
+  op.tensors = tensors.data();
+  op.learning_rate = hyper[0], op.correction1 = hyper[1], op.correction2 = hyper[2];
+  ISA_CALL(adamw)(op);
+  return nullptr;
+}
+
+}  // namespace
+
+void export_operations(napi_env env, napi_value exports) {
+  export_function(env, exports, "linear", linear);
+  export_function(env, exports, "linearGrad", linear_grad);
+  export_function(env, exports, "layerNorm", layer_norm);
+  export_function(env, exports, "layerNormGrad", layer_norm_grad);
+  export_function(env, exports, "tokenEmbedding", token_embedding);
+  export_function(env, exports, "tokenEmbeddingGrad", token_embedding_grad);
+  export_function(env, exports, "rotary", rotary);
+  export_function(env, exports, "favorRelu", favor_relu);
+  export_function(env, exports, "favorReluGrad", favor_relu_grad);
+  export_function(env, exports, "softmaxAttention", softmax_attention);
+  export_function(env, exports, "softmaxAttentionGrad", softmax_attention_grad);
+  export_function(env, exports, "gatherRows", gather_rows);
+  export_function(env, exports, "gatherRowsGrad", gather_rows_grad);
+  export_function(env, exports, "crossEntropy", cross_entropy);
+  export_function(env, exports, "crossEntropyGrad", cross_entropy_grad);
+  export_function(env, exports, "adamW", adamw);
+}
+
+}  // namespace protein_lm
