@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { describeError } from './errors.js';
 import { addExamples } from './options.js';
@@ -14,6 +15,7 @@ export function program(): Command {
     .description('Pretrain, score and explain protein language models.')
     .version(version, '--version', 'print the version')
     .helpCommand(false);
+  root.addCommand(dataCommand());
   root.addCommand(doctorCommand());
   addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
   prepare(root);

@@ -100,19 +100,24 @@ export async function* readProteins(
   }
 }
 
+const LETTERS = PROTEIN.tokens.filter((token) => token.length === 1).join('');
+
+/** Letters of which it is known how they come into a sequence. */
+const MISPLACED: Record<string, string> = {
+  ';': '; in a sequence; comment lines are only possible before the first record, take them out',
+  '#': '# in a sequence; comment lines are only possible before the first record, take them out',
+  '>': '> inside a sequence; a header begins at the start of its line',
+  '*': '* (stop) inside a sequence; translate one reading frame, or take --invalid skip',
+};
+
 function invalidLetter(record: FastaRecord): InputError {
   const index = record.sequence.search(INVALID_RAW);
   const { line, column } = record.locate(index);
   const letter = record.sequence[index]!;
   const what =
-    letter === ';' || letter === '#'
-      ? `${letter} in a sequence; comment lines are only possible before the first record, take them out`
-      : letter === '*'
-        ? '* (stop) inside a sequence; translate one reading frame, or see the option for invalid letters'
-        : letter === '>'
-          ? '> inside a sequence; a header begins at the start of its line'
-          : `${JSON.stringify(letter)} is no letter of a protein (${PROTEIN.tokens.filter((t) => t.length === 1).join('')}); ` +
-            'correct it, or see the option for invalid letters';
+    MISPLACED[letter] ??
+    `${JSON.stringify(letter)} is no letter of a protein (${LETTERS}); ` +
+      'correct it, or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)';
   return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}`);
 }
 
@@ -137,7 +142,7 @@ class NucleotideCheck {
     const few = 0.05 * this.#total;
     if (A + C + G + T + N >= 0.95 * this.#total && Math.min(A, C, G, T) >= few) {
       throw new InputError(
-        `${record.where}: this looks like DNA or RNA, proteins are needed; translate it first, or allow it with nucleotides`,
+        `${record.where}: this looks like DNA or RNA, proteins are needed; translate it first, or take --nucleotides`,
       );
     }
     this.#reset(record.file);

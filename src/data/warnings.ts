@@ -21,7 +21,8 @@ export class Warnings {
 
   /** Counts one case. `kind` says what happened and what was done about it, `where` names the place. */
   add(kind: string, where: string): void {
-    if (this.strict) throw new InputError(`${where}: ${kind} (an error because of strict)`);
+    if (this.strict)
+      throw new InputError(`${where}: ${kind}; strict input makes this an error, correct it or leave out --strict`);
     const known = this.#kinds.get(kind);
     if (known) known.count++;
     else this.#kinds.set(kind, { count: 1, first: where });

@@ -1,0 +1,223 @@
+import { stat } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { buildStore } from '../data/build.js';
+import type { FastaSource } from '../data/fasta.js';
+import { writeFileAtomic } from '../data/files.js';
+import type { InvalidLetters } from '../data/proteins.js';
+import { fastaStatistics, LENGTHS, type SequenceStatistics, storeStatistics } from '../data/statistics.js';
+import { openStore, SPLITS, type StoreManifest } from '../data/store.js';
+import { Warnings } from '../data/warnings.js';
+import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
+import { createProgress } from './progress.js';
+
+/** `protein-lm data`: `build` and `stats`. */
+export function dataCommand(): Command {
+  const command = new Command('data')
+    .description('Turn FASTA files into training data, and look at both.')
+    .helpCommand(false)
+    .addCommand(buildCommand())
+    .addCommand(statsCommand());
+  return addExamples(
+    command,
+    'protein-lm data stats proteins.fasta.gz',
+    'protein-lm data build proteins.fasta.gz --out proteins.tokens',
+  );
+}
+
+/** The options that say how FASTA becomes training data, for every command that does it. */
+export interface DataOptions {
+  validationFraction?: number;
+  testFraction?: number;
+  holdout?: string[];
+  invalid: InvalidLetters;
+  nucleotides?: boolean;
+  strict?: boolean;
+}
+
+/** Adds the options of `DataOptions`. */
+export function addDataOptions(command: Command): Command {
+  const fraction = number(0, 1);
+  return command
+    .option('--validation-fraction <x>', 'share of the sequences for validation, by hash (default: 0.05)', fraction)
+    .option('--test-fraction <x>', 'share of the sequences for test, by hash (default: 0.05)', fraction)
+    .option(
+      '--holdout <names...>',
+      'identifiers, families (a.4.5, OX=9606) or files of them, kept out as the ood split',
+    )
+    .addOption(
+      new Option(
+        '--invalid <what>',
+        'letters outside the alphabet: stop, leave the sequence out, or take them as <unk>',
+      )
+        .choices(['error', 'skip', 'unknown'])
+        .default('error'),
+    )
+    .option('--nucleotides', 'take sequences that look like DNA or RNA')
+    .option('--strict', 'make every warning about the input an error');
+}
+
+interface BuildOptions extends DataOptions, CommonOptions {
+  out: string;
+  overwrite?: boolean;
+}
+
+function buildCommand(): Command {
+  const command = new Command('build')
+    .description('Turn FASTA files (plain or gzip, - for standard input) into a folder of tokens, split for training.')
+    .argument('<fasta...>', 'FASTA files')
+    .requiredOption('--out <folder>', 'folder to write')
+    .option('--overwrite', 'replace the data in that folder')
+    .action(build);
+  addCommonOptions(addDataOptions(command), 'seed');
+  return addExamples(
+    command,
+    'protein-lm data build uniref50.fasta.gz --out uniref50.tokens --validation-fraction 0.001 --test-fraction 0.001',
+    'protein-lm data build scop.fasta --out scop.tokens --holdout a.4.5 c.37.1',
+    'zstd -dc proteins.fasta.zst | protein-lm data build - --out proteins.tokens',
+  );
+}
+
+async function build(sources: string[], options: BuildOptions): Promise<void> {
+  const warnings = new Warnings({ strict: options.strict });
+  const bar = byteProgress('reading', options.quiet);
+  let manifest: StoreManifest;
+  try {
+    manifest = await buildStore(sources, options.out, {
+      fractions: { validation: options.validationFraction, test: options.testFraction },
+      splitSeed: options.seed,
+      holdout: options.holdout,
+      invalid: options.invalid,
+      nucleotides: options.nucleotides,
+      overwrite: options.overwrite,
+      warnings,
+      onProgress: ({ bytes, totalBytes, sequences }) => bar.update(bytes, totalBytes, sequences),
+    });
+  } finally {
+    bar.end();
+  }
+  printWarnings(warnings);
+  const rows = SPLITS.map((split) => {
+    const { sequences, residues, longest } = manifest.splits[split];
+    return [split, count(sequences), count(residues), count(longest)];
+  });
+  rows.push(['all', count(manifest.sequences), count(manifest.residues), '']);
+  process.stdout.write(columns(['split', 'sequences', 'residues', 'longest'], rows));
+}
+
+interface StatsOptions extends CommonOptions {
+  json?: boolean;
+  out?: string;
+}
+
+function statsCommand(): Command {
+  const command = new Command('stats')
+    .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
+    .argument('<input...>', 'FASTA files (plain or gzip, - for standard input), or one folder of data build')
+    .option('--json', 'print JSON')
+    .option('--out <file>', 'write to this file instead of standard output; .json writes JSON')
+    .action(stats);
+  addCommonOptions(command);
+  return addExamples(
+    command,
+    'protein-lm data stats proteins.fasta.gz',
+    'protein-lm data stats proteins.tokens --json',
+  );
+}
+
+async function stats(inputs: string[], options: StatsOptions): Promise<void> {
+  const json = options.json || options.out?.endsWith('.json');
+  const text = (await isStore(inputs))
+    ? await statsOfStore(inputs[0]!, json)
+    : await statsOfFasta(inputs, options, json);
+  if (options.out === undefined || options.out === '-') process.stdout.write(text);
+  else await writeFileAtomic(options.out, text);
+}
+
+async function isStore(inputs: string[]): Promise<boolean> {
+  if (inputs.length !== 1 || inputs[0] === '-') return false;
+  return (await stat(inputs[0]!).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+async function statsOfFasta(inputs: FastaSource[], options: StatsOptions, json?: boolean): Promise<string> {
+  const warnings = new Warnings();
+  const bar = byteProgress('reading', options.quiet);
+  let bytes = 0;
+  const statistics = await fastaStatistics(inputs, {
+    warnings,
+    onBytes: (done) => {
+      bytes = done;
+    },
+    onSequences: (sequences) => bar.update(bytes, undefined, sequences),
+  }).finally(() => bar.end());
+  printWarnings(warnings);
+  if (json) return `${JSON.stringify(statistics, null, 2)}\n`;
+  const { sequences, residues, empty, duplicateIdentifiers, duplicateSequences, lowerCase } = statistics;
+  const counts = { sequences, residues, empty, duplicateIdentifiers, duplicateSequences, lowerCase };
+  const rows = Object.entries(counts).map(([name, value]) => [words(name), count(value)]);
+  return [columns(['', 'count'], rows), ...describe([['', statistics]])].join('\n');
+}
+
+async function statsOfStore(folder: string, json?: boolean): Promise<string> {
+  const store = await openStore(folder);
+  const splits = storeStatistics(store);
+  store.close();
+  if (json) return `${JSON.stringify({ splits }, null, 2)}\n`;
+  const rows = SPLITS.map((split) => [split, count(splits[split].sequences), count(splits[split].residues)]);
+  const filled = SPLITS.filter((split) => splits[split].sequences > 0);
+  const tables = describe(filled.map((split) => [split, splits[split]]));
+  return [columns(['split', 'sequences', 'residues'], rows), ...tables].join('\n');
+}
+
+/** Tables of lengths, composition and unusual letters; a column for each of `items`. */
+function describe(items: [name: string, statistics: SequenceStatistics][]): string[] {
+  const names = items.map(([name]) => name || 'residues');
+  const lengths = LENGTHS.map((name) => [name, ...items.map(([, { length }]) => count(length[name]))]);
+  const composition = Object.keys(items[0]![1].composition).map((letter) => [
+    letter,
+    ...items.map(([, statistics]) => `${(100 * statistics.composition[letter]!.fraction).toFixed(2)} %`),
+  ]);
+  const letters = [...new Set(items.flatMap(([, { unusual }]) => Object.keys(unusual)))];
+  const unusual = letters.map((letter) => [
+    /^[\x21-\x7e]+$/.test(letter) ? letter : JSON.stringify(letter),
+    ...items.map(([, statistics]) => count(statistics.unusual[letter]?.count ?? 0)),
+  ]);
+  return [
+    columns(['length', ...names], lengths),
+    columns(['residue', ...names.map((name) => (name === 'residues' ? 'share' : name))], composition),
+    unusual.length === 0 ? 'no unusual letters\n' : columns(['unusual letter', ...names], unusual),
+  ];
+}
+
+/** Warnings about the input, a line each, on standard error. They appear with `--quiet`, too. */
+export function printWarnings(warnings: Warnings): void {
+  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
+}
+
+/** Progress through files: in megabytes, with the sequences so far. */
+function byteProgress(label: string, quiet: boolean | undefined) {
+  let progress: ReturnType<typeof createProgress> | undefined;
+  return {
+    update(bytes: number, totalBytes: number | undefined, sequences: number): void {
+      progress ??= createProgress({ label, unit: 'MB', quiet, total: totalBytes && totalBytes / 1e6 });
+      progress.update(bytes / 1e6, `${count(sequences)} sequences`);
+    },
+    end: () => progress?.end(),
+  };
+}
+
+/** Text in columns: the first to the left, numbers to the right. */
+function columns(header: string[], rows: string[][]): string {
+  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i]!.length)));
+  const line = (row: string[]) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)));
+  return [header, ...rows].map((row) => `${line(row).join('  ').trimEnd()}\n`).join('');
+}
+
+/** 1234.56 -> `1,234.6` */
+function count(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 1 });
+}
+
+/** `duplicateSequences` -> `duplicate sequences` */
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

@@ -1,0 +1,165 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RESIDUES } from './alphabet.js';
+import { DuplicateFinder } from './duplicates.js';
+import { type FastaOptions, type FastaSource, readFasta } from './fasta.js';
+import { hash53 } from './random.js';
+import { SPLITS, type SplitName, type TokenStore } from './store.js';
+
+/** What sequences are like, as numbers. */
+export interface SequenceStatistics {
+  sequences: number;
+  residues: number;
+  /** Of the sequences that are not empty, in residues; quantiles are interpolated as NumPy's are. */
+  length: Record<(typeof LENGTHS)[number], number>;
+  /** The 20 standard residues: number, and share of all residues. */
+  composition: Record<string, { count: number; fraction: number }>;
+  /** All other letters, upper case: number, and how many sequences have them where it is known. */
+  unusual: Record<string, { count: number; sequences?: number }>;
+}
+
+export interface FastaStatistics extends SequenceStatistics {
+  /** Records without a letter. They count as sequences. */
+  empty: number;
+  /** Records whose identifier came before. */
+  duplicateIdentifiers: number;
+  /** Sequences that came before, letter for letter. */
+  duplicateSequences: number;
+  /** Letters in lower case. */
+  lowerCase: number;
+}
+
+export const LENGTHS = ['min', 'q05', 'q25', 'median', 'mean', 'q75', 'q95', 'max'] as const;
+
+/** A character's code is below this. */
+const CODES = 2 ** 16;
+
+const QUANTILES = { min: 0, q05: 0.05, q25: 0.25, median: 0.5, q75: 0.75, q95: 0.95, max: 1 };
+
+/**
+ * Statistics of FASTA files as they are: nothing is corrected, and no letter is an error. One pass, in memory that does
+ * not grow with the number of sequences.
+ */
+export async function fastaStatistics(
+  sources: FastaSource | readonly FastaSource[],
+  options: FastaOptions & { onSequences?: (sequences: number) => void } = {},
+): Promise<FastaStatistics> {
+  const scratch = await mkdtemp(join(tmpdir(), 'protein-lm-'));
+  try {
+    const names = new DuplicateFinder(scratch, 'names');
+    const sequences = new DuplicateFinder(scratch, 'sequences');
+    const lengths = new Lengths();
+    // By character code: how often, in how many sequences, and in which one last.
+    const counts = new Float64Array(CODES);
+    const inSequences = new Float64Array(CODES);
+    const lastIn = new Float64Array(CODES);
+    let lowerCase = 0;
+    let records = 0;
+    let empty = 0;
+    for await (const { id, sequence } of readFasta(sources, options)) {
+      names.add(hash53(Buffer.from(id)), records++);
+      options.onSequences?.(records);
+      if (sequence === '') {
+        empty++;
+        continue;
+      }
+      sequences.add(hash53(Buffer.from(sequence.toUpperCase())), records);
+      lengths.add(sequence.length);
+      for (let i = 0; i < sequence.length; i++) {
+        let code = sequence.charCodeAt(i);
+        if (code >= 97 && code <= 122) {
+          code -= 32;
+          lowerCase++;
+        }
+        counts[code]!++;
+        if (lastIn[code] !== records) {
+          lastIn[code] = records;
+          inSequences[code]!++;
+        }
+      }
+    }
+    const letters = new Map<string, { count: number; sequences: number }>();
+    counts.forEach((count, code) => {
+      if (count > 0) letters.set(String.fromCharCode(code), { count, sequences: inSequences[code]! });
+    });
+    return {
+      ...summary(records, lengths, letters),
+      empty,
+      duplicateIdentifiers: countOf(names.duplicates()),
+      duplicateSequences: countOf(sequences.duplicates()),
+      lowerCase,
+    };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Statistics of each split of a store. */
+export function storeStatistics(store: TokenStore): Record<SplitName, SequenceStatistics> {
+  const ofSplit = (name: SplitName) => {
+    const split = store.split(name);
+    const lengths = new Lengths();
+    for (let i = 0; i < split.size; i++) lengths.add(split.length(i));
+    const letters = Object.entries(store.manifest.splits[name].composition);
+    return summary(split.size, lengths, new Map(letters.map(([letter, count]) => [letter, { count }])));
+  };
+  return Object.fromEntries(SPLITS.map((name) => [name, ofSplit(name)])) as Record<SplitName, SequenceStatistics>;
+}
+
+function summary(
+  sequences: number,
+  lengths: Lengths,
+  letters: Map<string, { count: number; sequences?: number }>,
+): SequenceStatistics {
+  const residues = lengths.total;
+  const composition: SequenceStatistics['composition'] = {};
+  for (const letter of RESIDUES) {
+    const count = letters.get(letter)?.count ?? 0;
+    composition[letter] = { count, fraction: residues === 0 ? 0 : count / residues };
+  }
+  const unusual = [...letters].filter(([letter]) => !RESIDUES.includes(letter));
+  unusual.sort(([, a], [, b]) => b.count - a.count);
+  return { sequences, residues, length: lengths.statistics(), composition, unusual: Object.fromEntries(unusual) };
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of items) count++;
+  return count;
+}
+
+/** How many sequences have each length: what quantiles follow from, in memory for the different lengths. */
+class Lengths {
+  total = 0;
+  #size = 0;
+  readonly #counts = new Map<number, number>();
+
+  add(length: number): void {
+    this.total += length;
+    this.#size++;
+    this.#counts.set(length, (this.#counts.get(length) ?? 0) + 1);
+  }
+
+  statistics(): SequenceStatistics['length'] {
+    const sorted = [...this.#counts].sort(([a], [b]) => a - b);
+    /** The length at a rank, counted from 0. */
+    const at = (rank: number) => {
+      let before = 0;
+      for (const [length, count] of sorted) {
+        before += count;
+        if (rank < before) return length;
+      }
+      return 0;
+    };
+    const quantile = (q: number) => {
+      const rank = q * (this.#size - 1);
+      const low = at(Math.floor(rank));
+      return low + (rank - Math.floor(rank)) * (at(Math.ceil(rank)) - low);
+    };
+    const quantiles = Object.entries(QUANTILES).map(([name, q]) => [name, this.#size === 0 ? 0 : quantile(q)]);
+    const values = Object.fromEntries(quantiles);
+    values.mean = this.#size === 0 ? 0 : this.total / this.#size;
+    return Object.fromEntries(LENGTHS.map((name) => [name, values[name]])) as SequenceStatistics['length'];
+  }
+}
