@@ -4,6 +4,7 @@ import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { describeError } from './errors.js';
 import { addExamples } from './options.js';
+import { scoreCommand } from './score.js';
 
 /** Codes that commander gives to a request for help or the version, which is no error. */
 const ASKED = new Set(['commander.helpDisplayed', 'commander.version']);
@@ -17,6 +18,7 @@ export function program(): Command {
     .helpCommand(false);
   root.addCommand(dataCommand());
   root.addCommand(doctorCommand());
+  root.addCommand(scoreCommand());
   addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
   prepare(root);
   return root;

@@ -88,6 +88,16 @@ export function unscorable(model: LanguageModel, wildType: string, variant: Vari
   return whole && edits[0]!.residues === '' ? 'no residue left' : undefined;
 }
 
+function checkScheme(model: LanguageModel, scheme: Scheme): void {
+  const { causal } = model.config.attention;
+  if (causal === (scheme === 'log-likelihood')) return;
+  throw new InputError(
+    causal
+      ? `--scheme ${scheme} reads a token from both sides, which a causal model does not see; use --scheme log-likelihood`
+      : '--scheme log-likelihood needs a causal model; use masked-marginals',
+  );
+}
+
 interface Plan {
   /** How many readings it takes. */
   readings: number;
@@ -96,14 +106,7 @@ interface Plan {
 
 function planScores(model: LanguageModel, wildType: string, variants: readonly Variant[], options: ScoreOptions): Plan {
   const scheme = options.scheme ?? defaultScheme(model);
-  const { causal } = model.config.attention;
-  if (causal !== (scheme === 'log-likelihood')) {
-    throw new InputError(
-      causal
-        ? `--scheme ${scheme} masks tokens, which a causal model never saw; use --scheme log-likelihood`
-        : '--scheme log-likelihood needs a causal model; use masked-marginals',
-    );
-  }
+  checkScheme(model, scheme);
   const scores = new Float64Array(variants.length);
   const byPosition: number[] = [];
   const bySequence: number[] = [];
@@ -267,26 +270,42 @@ function planLikelihoods(
 }
 
 /**
- * Pseudo-log-likelihoods of sequences, in nats, summed over their residues: PLL(s) = Σ_i log p(s_i | s without s_i)
- * (Salazar et al. 2020), or from a single pass without masks (Brandes et al. 2023).
+ * Log-likelihoods of sequences, in nats, summed over their residues: PLL(s) = Σ_i log p(s_i | s without s_i) (Salazar et
+ * al. 2020), or all terms from a single pass without masks (Brandes et al. 2023); of a causal model
+ * Σ_i log p(s_i | s_<i) with the end of the sequence.
  */
-export async function* pseudoLogLikelihoods(
+export async function* logLikelihoods(
   model: LanguageModel,
   sequences: readonly string[],
   options: InferenceOptions & { likelihood?: Likelihood; onReading?: () => void } = {},
 ): AsyncGenerator<number, void, undefined> {
-  const plan = planLikelihoods(model, sequences, options.likelihood ?? 'masked', options);
+  const likelihood = model.config.attention.causal ? 'causal' : (options.likelihood ?? 'masked');
+  const plan = planLikelihoods(model, sequences, likelihood, options);
   yield* plan.run(options.onReading ?? (() => {}));
 }
 
-/** exp(−PLL / L): how many residues the model wavers between, from 1 (certain) upwards (Lin et al. 2023). */
-export async function pseudoPerplexity(
-  model: LanguageModel,
+/**
+ * A sequence's own score, of several models their mean: with `pseudo-perplexity` exp(−PLL / L), how many residues the
+ * model wavers between, from 1 (certain) upwards (Lin et al. 2023); with `log-likelihood` the log-likelihood in nats,
+ * divided by the length with `perResidue`.
+ */
+export async function scoreSequence(
+  models: readonly LanguageModel[],
   sequence: string,
-  options: InferenceOptions & { onReading?: () => void } = {},
+  options: ScoreOptions = {},
 ): Promise<number> {
-  for await (const value of pseudoLogLikelihoods(model, [sequence], options)) {
-    return Math.exp(-value / sequence.length);
+  let mean = 0;
+  let done = 0;
+  for (const model of models) {
+    const scheme = options.scheme ?? defaultScheme(model);
+    checkScheme(model, scheme);
+    const total = models.length * (scheme === 'log-likelihood' ? 1 : sequence.length);
+    const onReading = () => options.onProgress?.(++done, total);
+    for await (const value of logLikelihoods(model, [sequence], { ...options, onReading })) {
+      const perResidue = value / sequence.length;
+      if (scheme === 'log-likelihood') mean += (options.perResidue ? perResidue : value) / models.length;
+      else mean += Math.exp(-perResidue) / models.length;
+    }
   }
-  return Number.NaN;
+  return mean;
 }

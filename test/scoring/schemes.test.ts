@@ -6,9 +6,9 @@ import { newConfig } from '../../src/model/config.js';
 import { loadModel } from '../../src/model/files.js';
 import { createModel, type LanguageModel } from '../../src/model/model.js';
 import {
-  pseudoLogLikelihoods,
-  pseudoPerplexity,
+  logLikelihoods,
   type ScoreOptions,
+  scoreSequence,
   scoreVariants,
   unscorable,
 } from '../../src/scoring/schemes.js';
@@ -184,10 +184,13 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('%s of the goldens', (
     const tokens = model.alphabet.encode(SHORT);
     let sum = 0;
     for (let i = 1; i <= SHORT.length; i++) sum += readWhole(model)(tokens, [i], i)[tokens[i]!]!;
-    expect(await pseudoPerplexity(model, SHORT)).toBeCloseTo(Math.exp(-sum / SHORT.length), 4);
+    expect(await scoreSequence([model], SHORT, { scheme: 'pseudo-perplexity' })).toBeCloseTo(
+      Math.exp(-sum / SHORT.length),
+      4,
+    );
     const row = plain(model, tokens);
     const single = [...SHORT].reduce((total, _, i) => total + row[i + 1]![tokens[i + 1]!]!, 0);
-    for await (const value of pseudoLogLikelihoods(model, [SHORT], { likelihood: 'single-pass' })) {
+    for await (const value of logLikelihoods(model, [SHORT], { likelihood: 'single-pass' })) {
       expect(value).toBeCloseTo(single, 4);
     }
   });
@@ -195,7 +198,7 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('%s of the goldens', (
   it('divides by the length where asked', async () => {
     const variants = place(SHORT, ['K2_V4del']);
     const plls: number[] = [];
-    for await (const value of pseudoLogLikelihoods(model, [applyVariant(SHORT, variants[0]!), SHORT])) plls.push(value);
+    for await (const value of logLikelihoods(model, [applyVariant(SHORT, variants[0]!), SHORT])) plls.push(value);
     const [score] = await scoreVariants([model], SHORT, variants, { perResidue: true });
     expect(score).toBeCloseTo(plls[0]! / 13 - plls[1]! / 16, 5);
   });

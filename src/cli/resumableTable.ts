@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type ColumnTable, fromCSV, table } from 'arquero';
+import { InputError } from '../data/errors.js';
+import { writeFileAtomic } from '../data/files.js';
+import { type OutputOptions, type TableFormat, tableOutput } from './output.js';
+
+export type Cell = string | number | null;
+
+/** A table that is written group by group, such as one protein's rows after the other's. */
+export interface TableWriter {
+  /** Groups that an earlier, stopped run has written already: how many, and the last one's identifier. */
+  readonly done: { readonly groups: number; readonly last?: string };
+  /** Writes a group's rows; once it resolves, a stopped run goes on after them. */
+  append(group: string, rows: readonly (readonly Cell[])[]): Promise<void>;
+  /** Ends the table; a file takes its name only now. */
+  close(): Promise<void>;
+}
+
+interface Journal {
+  settings: unknown;
+  groups: number;
+  last?: string;
+  bytes: number;
+}
+
+/**
+ * Opens a table for writing in groups. To standard output each group goes at once; to `--out FILE` it goes to
+ * `FILE.partial`, with a journal beside it, and a later call with the same settings goes on where that one stopped.
+ * `close` gives the file its name. Missing numbers (NaN) are empty cells, null in JSON and Arrow.
+ *
+ * @param columns names, in the order of the rows' cells
+ * @param settings JSON of everything that decides the content; a partial file of other settings is an error
+ */
+export async function openTableWriter(
+  options: OutputOptions,
+  columns: readonly string[],
+  settings: unknown,
+): Promise<TableWriter> {
+  const output = tableOutput(options);
+  const path = options.out === '-' ? undefined : options.out;
+  // Arrow needs all rows at once: they are kept as CSV until the end.
+  const kept: TableFormat = output.format === 'arrow' ? 'csv' : output.format;
+  if (path === undefined) {
+    let text = '';
+    let first = true;
+    const send = async (content: string) => {
+      if (output.format === 'arrow') text += content;
+      else
+        await new Promise<void>((resolve, reject) => process.stdout.write(content, (e) => (e ? reject(e) : resolve())));
+    };
+    await send(opening(kept, columns));
+    return {
+      done: { groups: 0 },
+      async append(_, rows) {
+        await send(encodeRows(kept, columns, rows, first));
+        if (rows.length > 0) first = false;
+      },
+      async close() {
+        if (output.format === 'arrow') await output.write(parseRows(text));
+        else await send(closing(kept, first));
+      },
+    };
+  }
+
+  const partial = `${path}.partial`;
+  const journalPath = `${partial}.json`;
+  const journal = await readJournal(partial, journalPath, settings);
+  const file = await open(partial, journal.bytes > 0 ? 'r+' : 'w');
+  if (journal.bytes === 0) journal.bytes = await writeAt(file, opening(kept, columns), 0);
+  await file.truncate(journal.bytes);
+  const emptyBytes = Buffer.byteLength(opening(kept, columns));
+  return {
+    done: { groups: journal.groups, last: journal.last },
+    async append(group, rows) {
+      const content = encodeRows(kept, columns, rows, journal.bytes === emptyBytes);
+      journal.bytes += await writeAt(file, content, journal.bytes);
+      journal.groups++;
+      journal.last = group;
+      await file.datasync();
+      await writeFileAtomic(journalPath, JSON.stringify(journal));
+    },
+    async close() {
+      await writeAt(file, closing(kept, journal.bytes === emptyBytes), journal.bytes);
+      await file.sync();
+      await file.close();
+      if (output.format === 'arrow') {
+        await output.write(parseRows(await readFile(partial, 'utf8')));
+        await rm(partial);
+      } else await rename(partial, path);
+      await rm(journalPath, { force: true });
+    },
+  };
+}
+
+async function readJournal(partial: string, path: string, settings: unknown): Promise<Journal> {
+  const fresh: Journal = { settings, groups: 0, bytes: 0 };
+  if (!existsSync(partial) || !existsSync(path)) return fresh;
+  const journal = JSON.parse(await readFile(path, 'utf8')) as Journal;
+  if (JSON.stringify(journal.settings) !== JSON.stringify(settings)) {
+    throw new InputError(
+      `${partial} is an unfinished table of another input, model or scheme; delete it and ${path} to start anew`,
+    );
+  }
+  return journal;
+}
+
+async function writeAt(file: FileHandle, content: string, position: number): Promise<number> {
+  const bytes = Buffer.from(content);
+  for (let written = 0; written < bytes.length; ) {
+    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
+  }
+  return bytes.length;
+}
+
+function opening(format: TableFormat, columns: readonly string[]): string {
+  return format === 'json' ? '[' : encodeLine(columns, format);
+}
+
+function closing(format: TableFormat, empty: boolean): string {
+  return format === 'json' ? (empty ? ']\n' : '\n]\n') : '';
+}
+
+function encodeRows(
+  format: TableFormat,
+  columns: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  first: boolean,
+): string {
+  if (format !== 'json') return rows.map((row) => encodeLine(row, format)).join('');
+  const lines = rows.map((row) => JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, row[i]]))));
+  return lines.map((line, i) => `${first && i === 0 ? '' : ','}\n  ${line}`).join('');
+}
+
+function encodeLine(cells: readonly Cell[], format: TableFormat): string {
+  const delimiter = format === 'tsv' ? '\t' : ',';
+  const encode = (cell: Cell): string => {
+    if (cell === null || (typeof cell === 'number' && Number.isNaN(cell))) return '';
+    const text = String(cell);
+    return text.includes(delimiter) || /["\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return `${cells.map(encode).join(delimiter)}\n`;
+}
+
+/** The rows of a finished CSV, with numbers as numbers, except where they are names. */
+function parseRows(csv: string): ColumnTable {
+  const parsed = fromCSV(csv, { parse: { sequence_id: String, variant: String } });
+  return table(parsed.columnNames().map((name) => [name, [...parsed.array(name)]]));
+}

@@ -1,0 +1,251 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { RESIDUES } from '../data/alphabet.js';
+import { InputError } from '../data/errors.js';
+import type { ProteinRecord } from '../data/proteins.js';
+import type { LanguageModel } from '../model/model.js';
+import type { Mutations } from '../scoring/mutations.js';
+import type { Variant } from '../scoring/variants.js';
+import { UsageError } from './errors.js';
+import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
+import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
+import { createProgress } from './progress.js';
+import { type Cell, openTableWriter } from './resumableTable.js';
+import {
+  addSchemeOptions,
+  addVariantTableOptions,
+  columnNames,
+  modelOption,
+  type SchemeOptions,
+  scoreOptions,
+  type VariantTableOptions,
+} from './scoringOptions.js';
+
+interface ScoreCommandOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
+  model: string[];
+  mutations?: string;
+  matrix?: boolean;
+}
+
+/** Columns of a matrix, as ProteinGym orders the amino acids. */
+const MATRIX_RESIDUES = [...RESIDUES].sort();
+
+/** `protein-lm score`: zero-shot scores of mutations. */
+export function scoreCommand(): Command {
+  const command = new Command('score')
+    .description(
+      'Score mutations: every single substitution of each sequence, or those of --mutations. Higher is fitter. ' +
+        'Columns: sequence_id, variant, score. A stop codon or a letter the model does not know gets an empty score. ' +
+        'With --out a stopped run goes on where it was.',
+    )
+    .argument('<fasta>', 'wild-type sequences: FASTA, plain or gzip; - for standard input')
+    .addOption(modelOption())
+    .option(
+      '--mutations <file>',
+      'variants: a table (.csv, .tsv, .json, .arrow, also .gz) or a FASTA file of whole variant sequences',
+    )
+    .option('--matrix', 'one row a position, one column a residue, instead of one row a substitution');
+  addSchemeOptions(command);
+  addVariantTableOptions(command, false);
+  addOutputOptions(command);
+  addCommonOptions(command, 'device', 'threads');
+  command.action(score);
+  command.addHelpText(
+    'after',
+    `
+Schemes:
+  masked-marginals   log p(mutant) - log p(wild type) with the position masked, summed (ProteinGym)
+  wt-marginals       the same, from one pass on the wild type
+  mutant-marginals   the same, from one pass on the mutant
+  pseudo-perplexity  difference of pseudo-log-likelihoods; without --mutations each sequence's pseudo-perplexity
+  log-likelihood     for causal models; without --mutations each sequence's log-likelihood
+  Insertions and deletions always get the difference of pseudo-log-likelihoods.`,
+  );
+  return addExamples(
+    command,
+    'protein-lm score protein.fasta --model runs/first --out scores.csv',
+    'protein-lm score protein.fasta --model runs/first --matrix --out scan.csv',
+    'protein-lm score protein.fasta --model esm2_t6_8M_UR50D --mutations mutants.csv --offset 24',
+    'protein-lm score proteome.fasta.gz --model runs/a --model runs/b --scheme wt-marginals --out scores.arrow',
+    'protein-lm score designs.fasta --model runs/first --scheme pseudo-perplexity',
+  );
+}
+
+async function score(fasta: string, options: ScoreCommandOptions): Promise<void> {
+  const perSequence = options.scheme === 'pseudo-perplexity' || options.scheme === 'log-likelihood';
+  if (options.matrix && (options.mutations !== undefined || perSequence)) {
+    throw new UsageError(
+      '--matrix shows every single substitution: leave out --mutations and schemes of whole sequences',
+    );
+  }
+  tableOutput(options); // A wrong --out shows before the work.
+  const { readProteins } = await import('../data/proteins.js');
+  const { Warnings } = await import('../data/warnings.js');
+  const { readMutations } = await import('../scoring/mutations.js');
+  const mutations =
+    options.mutations === undefined
+      ? undefined
+      : await readMutations(options.mutations, { ...options, columns: columnNames(options) });
+  const warnings = new Warnings();
+  const total = await checkInput(fasta, mutations, warnings, options.mutations);
+
+  const { startEngine } = await import('../engines/index.js');
+  const { loadModel } = await import('../model/files.js');
+  const engine = await startEngine(options.device, { threads: options.threads });
+  const models: LanguageModel[] = [];
+  for (const folder of options.model) models.push(await loadModel(folder));
+  const columns = options.matrix
+    ? ['sequence_id', 'position', 'wild_type', ...MATRIX_RESIDUES]
+    : ['sequence_id', 'variant', 'score'];
+  const writer = await openTableWriter(options, columns, await settingsOf(fasta, options));
+
+  const start = writer.done.groups;
+  const progress = createProgress({ label: 'scoring', total, unit: 'sequences', start, quiet: options.quiet });
+  if (start > 0) progress.log(`going on after ${start} sequences of the stopped run`);
+  let index = 0;
+  const found = new Set<string>();
+  // What the first reading of a file warned of needs no second warning.
+  const again = total === undefined ? warnings : new Warnings();
+  for await (const record of readProteins(fasta, { warnings: again, duplicates: mutations ? 'error' : 'ignore' })) {
+    if (mutations?.sequenceIds && !mutations.sequenceIds.has(record.id)) continue;
+    if (mutations && !mutations.sequenceIds && index > 0) throw severalSequences(fasta, options.mutations!);
+    found.add(record.id);
+    if (index < start) {
+      if (index === start - 1 && writer.done.last !== record.id) {
+        throw new InputError(`${options.out}.partial continues another input at ${record.id}; delete it to start anew`);
+      }
+      index++;
+      continue;
+    }
+    const report = (done: number, all: number) => progress.update(index + done / all, `${record.id} ${done}/${all}`);
+    const rows = await scoreProtein(models, record, mutations, options, warnings, report);
+    await writer.append(record.id, rows);
+    progress.update(++index);
+  }
+  progress.end();
+  const absent = [...(mutations?.sequenceIds ?? [])].find((id) => !found.has(id));
+  if (absent !== undefined) throw unknownSequence(absent, fasta, options.mutations!);
+  if (index === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
+  await writer.close();
+  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
+  for (const model of models) model.dispose();
+  await engine.stop();
+}
+
+/**
+ * Reads a file to its end before the work begins, so that a fault in it shows now and not after hours.
+ * @returns how many sequences there are to score; undefined for standard input
+ */
+async function checkInput(
+  fasta: string,
+  mutations: Mutations | undefined,
+  warnings: import('../data/warnings.js').Warnings,
+  path?: string,
+): Promise<number | undefined> {
+  if (fasta === '-') return undefined;
+  const { readProteins } = await import('../data/proteins.js');
+  const wanted = mutations?.sequenceIds;
+  const missing = new Set(wanted);
+  let sequences = 0;
+  for await (const { id, sequence } of readProteins(fasta, { warnings, duplicates: mutations ? 'error' : 'ignore' })) {
+    if (wanted && !missing.delete(id)) continue;
+    sequences++;
+    if (mutations && !wanted && sequences > 1) throw severalSequences(fasta, path!);
+    mutations?.of(id, sequence);
+  }
+  const [absent] = missing;
+  if (absent !== undefined) throw unknownSequence(absent, fasta, path!);
+  if (sequences === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
+  return sequences;
+}
+
+function severalSequences(fasta: string, path: string): InputError {
+  return new InputError(
+    `${fasta} has several sequences and ${path} does not say which a variant belongs to; add a column sequence_id`,
+  );
+}
+
+function unknownSequence(id: string, fasta: string, path: string): InputError {
+  return new InputError(`${path}: sequence_id ${id} is not in ${fasta}; give the FASTA file that has it`);
+}
+
+async function scoreProtein(
+  models: LanguageModel[],
+  { id, sequence, file, line }: ProteinRecord,
+  mutations: Mutations | undefined,
+  options: ScoreCommandOptions,
+  warnings: import('../data/warnings.js').Warnings,
+  onProgress: (done: number, total: number) => void,
+): Promise<Cell[][]> {
+  const { defaultScheme, scoreSequence, scoreVariants, unscorable } = await import('../scoring/schemes.js');
+  const { singleSubstitutions } = await import('../scoring/variants.js');
+  const where = `${file}:${line}, record ${id}`;
+  const settings = { ...scoreOptions(options), onProgress };
+  const scheme = options.scheme ?? defaultScheme(models[0]!);
+  if (!mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
+    return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
+  }
+
+  let variants: Variant[];
+  if (mutations) {
+    const placed = mutations.of(id, sequence);
+    variants = placed.variants;
+    for (let i = 0; i < placed.mismatches; i++) warnings.add('row that does not match the wild type, skipped', where);
+  } else {
+    // An unknown wild-type residue has nothing to be compared with.
+    const known = (index: number) => !'XBZ-.'.includes(sequence[index]!);
+    variants = [...singleSubstitutions(sequence, MATRIX_RESIDUES.join(''), options.offset)].filter((variant) => {
+      return known(variant.edits[0]!.start);
+    });
+    if (!mutations && [...sequence].some((_, i) => !known(i))) {
+      warnings.add('unknown residues (X, B, Z, gaps) in a sequence, their positions not scored', where);
+    }
+  }
+  const scores = await scoreVariants(models, sequence, variants, settings);
+  variants.forEach((variant, i) => {
+    if (!Number.isNaN(scores[i]!)) return;
+    const reason = unscorable(models[0]!, sequence, variant) ?? 'no score';
+    warnings.add(`${reason}, score left empty`, `${where}, variant ${variant.name}`);
+  });
+  if (!options.matrix) return variants.map((variant, i) => [id, variant.name, rounded(scores[i]!)]);
+
+  const rows = [...sequence].map((residue, i): Cell[] => [
+    id,
+    i + (options.offset ?? 1),
+    residue,
+    ...MATRIX_RESIDUES.map((other) => (other === residue ? 0 : null)),
+  ]);
+  variants.forEach(({ edits }, i) => {
+    const { start, residues } = edits[0]!;
+    rows[start]![3 + MATRIX_RESIDUES.indexOf(residues)] = rounded(scores[i]!);
+  });
+  return rows;
+}
+
+/** Scores come from float32: more digits would say nothing. */
+function rounded(score: number): number {
+  return Number(score.toPrecision(8));
+}
+
+/** What decides the content of the table: a stopped run goes on only where all of it is the same. */
+async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<unknown> {
+  const file = (path: string) => {
+    if (path === '-') return path;
+    const { size, mtimeMs } = statSync(path);
+    return [path, size, mtimeMs];
+  };
+  const { out, format, quiet, debug, device, threads, model, mutations, batchTokens, ...rest } = options;
+  const weights: string[] = [];
+  for (const folder of out === undefined || out === '-' ? [] : model) weights.push(await digest(folder));
+  return { fasta: file(fasta), mutations: mutations && file(mutations), weights, format, ...rest };
+}
+
+async function digest(folder: string): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of ['config.json', 'model.safetensors']) {
+    for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk as Uint8Array);
+  }
+  return hash.digest('hex');
+}
