@@ -22,3 +22,47 @@ export { Random, type RandomState } from './data/random.js';
 export { type SequenceSource, sequencesInMemory } from './data/sequences.js';
 export { openStore, type SplitName, type StoreManifest, TokenStore } from './data/store.js';
 export { Warnings } from './data/warnings.js';
+export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';
+export { type Assay, type AssayOptions, type PlacementOptions, placeRows, readAssay } from './scoring/assay.js';
+export { type BootstrapOptions, bootstrapSpearman, type Interval } from './scoring/bootstrap.js';
+export { type InferenceOptions, type Reading, readLogProbabilities } from './scoring/inference.js';
+export {
+  auc,
+  binarise,
+  evaluateScores,
+  type Metrics,
+  mcc,
+  ndcg,
+  pearson,
+  rank,
+  spearman,
+  topRecall,
+} from './scoring/metrics.js';
+export {
+  defaultScheme,
+  type Likelihood,
+  logLikelihoods,
+  SCHEMES,
+  type Scheme,
+  type ScoreOptions,
+  scoreSequence,
+  scoreVariants,
+  unscorable,
+} from './scoring/schemes.js';
+export { type ColumnNames, readTable, type VariantRow, variantRows } from './scoring/tables.js';
+export {
+  applyVariant,
+  diffSequences,
+  type Edit,
+  formatVariant,
+  isSubstitution,
+  type Mutation,
+  parseVariant,
+  placeVariant,
+  readVariant,
+  type Site,
+  singleSubstitutions,
+  type Variant,
+  VariantError,
+} from './scoring/variants.js';
+export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './scoring/windows.js';
