@@ -224,6 +224,40 @@ export interface Addon {
     gradients: Floats[],
     norm: Floats,
   ): void;
+  /** y = x over an array of `shape`, each with an offset and strides in elements. */
+  copyStrided(
+    shape: Float64Array,
+    x: Floats,
+    xOffset: number,
+    xStrides: Float64Array,
+    y: Floats,
+    yOffset: number,
+    yStrides: Float64Array,
+  ): void;
+  /** y, contiguous, = a op b; strides of 0 repeat, the last ones are 0 or 1. `operation`: see kernels/binary.ts. */
+  binary(
+    operation: number,
+    shape: Float64Array,
+    a: Floats,
+    aStrides: Float64Array,
+    b: Floats,
+    bStrides: Float64Array,
+    y: Floats,
+  ): void;
+  /** `operation`: see kernels/unary.ts. */
+  unary(operation: number, x: Floats, y: Floats): void;
+  /** y [outer, inner] = scale times x [outer, n, inner] reduced over n. `operation`: see kernels/reduce.ts. */
+  reduce(operation: number, outer: number, n: number, inner: number, x: Floats, y: Floats, scale: number): void;
+  softmax(rows: number, n: number, x: Floats, y: Floats): void;
+  cumulativeSum(
+    outer: number,
+    n: number,
+    inner: number,
+    x: Floats,
+    y: Floats,
+    exclusive: boolean,
+    reverse: boolean,
+  ): void;
 }
 
 const FILE = 'protein_lm_cpu.node';

@@ -48,8 +48,16 @@ function register(): void {
   });
   tf.copyRegisteredKernels('cpu', BACKEND_NAME);
   for (const { name, run } of KERNELS) {
-    if (tf.getKernel(name, BACKEND_NAME)) tf.unregisterKernel(name, BACKEND_NAME);
-    tf.registerKernel({ kernelName: name, backendName: BACKEND_NAME, kernelFunc: run as unknown as tf.KernelFunc });
+    const original = (tf.getKernel(name, BACKEND_NAME) as tf.KernelConfig | undefined)?.kernelFunc;
+    if (original) tf.unregisterKernel(name, BACKEND_NAME);
+    const kernelFunc = ({ inputs, attrs, backend }: Parameters<tf.KernelFunc>[0]) =>
+      run({
+        inputs: inputs as Record<string, tf.TensorInfo>,
+        attrs: attrs as never,
+        backend: backend as NativeBackend,
+        original: () => original!({ inputs, attrs, backend }),
+      });
+    tf.registerKernel({ kernelName: name, backendName: BACKEND_NAME, kernelFunc });
   }
 }
 

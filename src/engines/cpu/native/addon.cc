@@ -55,6 +55,7 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "setThreads", set_threads_from_js);
   export_function(env, exports, "instructionSet", get_instruction_set);
   export_function(env, exports, "setInstructionSet", set_instruction_set);
+  export_arrays(env, exports);
   export_gemm(env, exports);
   export_memory(env, exports);
   export_operations(env, exports);

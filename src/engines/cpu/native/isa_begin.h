@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "arrays.h"
 #include "gemm.h"
 #include "isa.h"
 #include "kernels.h"

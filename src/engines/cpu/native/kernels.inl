@@ -24,6 +24,7 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 #include "gemm.inl"
 
 #include "adamw.inl"
+#include "arrays.inl"
 #include "embedding.inl"
 #include "favor.inl"
 #include "gelu.inl"

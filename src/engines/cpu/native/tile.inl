@@ -72,8 +72,8 @@ INLINE void copy_tile(float* tile, size_t ld, const float* source, size_t stride
   }
 }
 
-// target [columns, rows] = source [rows, columns], transposed; the rows of target are filled with zeros to `ld`.
-inline void transpose_tile(float* target, size_t ld, const float* source, size_t stride, size_t rows, size_t columns) {
+// target [columns, rows] = source [rows, columns], transposed.
+inline void transpose_block(float* target, size_t ld, const float* source, size_t stride, size_t rows, size_t columns) {
   constexpr size_t SIDE = 4;
   typedef float Four __attribute__((vector_size(16)));
   typedef int32_t FourIndices __attribute__((vector_size(16), unused));
@@ -100,6 +100,11 @@ inline void transpose_tile(float* target, size_t ld, const float* source, size_t
   }
   for (; r < rows; r++)
     for (size_t c = 0; c < columns; c++) target[c * ld + r] = source[r * stride + c];
+}
+
+// The same into a tile: rows of target are filled with zeros to their end, `ld`.
+inline void transpose_tile(float* target, size_t ld, const float* source, size_t stride, size_t rows, size_t columns) {
+  transpose_block(target, ld, source, stride, rows, columns);
   if (rows < ld)
     for (size_t c = 0; c < columns; c++) std::memset(target + c * ld + rows, 0, (ld - rows) * sizeof(float));
 }
