@@ -18,7 +18,7 @@ export interface ParameterSpec {
   initialise?: (random: Random) => Float32Array;
 }
 
-// Hugging Face's initializer_range: the standard deviation of new weights.
+// Standard deviation of new embeddings: Hugging Face's initializer_range.
 const DEVIATION = 0.02;
 
 /** All tensors of a model, in the order of its computation. */
@@ -35,7 +35,9 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   ) => specs.push({ name, shape, checkpoint, initialise, trainable: true, optional: false, ...rest });
   const dense = (name: string, outputs: number, inputs: number, checkpoint: string[]) => {
     const parts = (kind: string) => checkpoint.map((part) => `${part}.${kind}`);
-    add(`${name}.weight`, [outputs, inputs], parts('weight'), gaussian(outputs * inputs));
+    // Glorot & Bengio 2010, equation 12, for each part by itself.
+    const deviation = Math.sqrt(2 / (outputs / checkpoint.length + inputs));
+    add(`${name}.weight`, [outputs, inputs], parts('weight'), gaussian(outputs * inputs, deviation));
     add(`${name}.bias`, [outputs], parts('bias'), constant(outputs, 0));
   };
   const norm = (name: string, checkpoint: string) => {
@@ -44,7 +46,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   };
 
   add('embeddings.word', [vocabulary, hidden], ['esm.embeddings.word_embeddings.weight'], (random) => {
-    const table = gaussian(vocabulary * hidden)(random);
+    const table = gaussian(vocabulary * hidden, DEVIATION)(random);
     table.fill(0, config.pad_token_id * hidden, (config.pad_token_id + 1) * hidden);
     return table;
   });
@@ -87,8 +89,8 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   return specs;
 }
 
-function gaussian(count: number): (random: Random) => Float32Array {
-  return (random) => Float32Array.from({ length: count }, () => DEVIATION * random.normal());
+function gaussian(count: number, deviation: number): (random: Random) => Float32Array {
+  return (random) => Float32Array.from({ length: count }, () => deviation * random.normal());
 }
 
 function constant(count: number, value: number): () => Float32Array {
