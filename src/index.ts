@@ -24,6 +24,13 @@ export { openStore, type SplitName, type StoreManifest, TokenStore } from './dat
 export { Warnings } from './data/warnings.js';
 export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';
 export { type Assay, type AssayOptions, type PlacementOptions, placeRows, readAssay } from './scoring/assay.js';
+export {
+  type AssayFile,
+  type BenchmarkOptions,
+  type BenchmarkResult,
+  benchmarkAssay,
+  findAssays,
+} from './scoring/benchmark.js';
 export { type BootstrapOptions, bootstrapSpearman, type Interval } from './scoring/bootstrap.js';
 export { type InferenceOptions, type Reading, readLogProbabilities } from './scoring/inference.js';
 export {

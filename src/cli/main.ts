@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { benchmarkCommand } from './benchmark.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { describeError } from './errors.js';
@@ -19,6 +20,7 @@ export function program(): Command {
   root.addCommand(dataCommand());
   root.addCommand(doctorCommand());
   root.addCommand(scoreCommand());
+  root.addCommand(benchmarkCommand());
   addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
   prepare(root);
   return root;

@@ -1,0 +1,164 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ColumnTable } from 'arquero';
+import { InputError } from '../data/errors.js';
+import { readProteins } from '../data/proteins.js';
+import type { LanguageModel } from '../model/model.js';
+import { type Assay, type AssayOptions, readAssay } from './assay.js';
+import { bootstrapSpearman, type Interval } from './bootstrap.js';
+import { binarise, evaluateScores, type Metrics } from './metrics.js';
+import { type ScoreOptions, scoreVariants } from './schemes.js';
+import { readTable } from './tables.js';
+import { isSubstitution } from './variants.js';
+
+/** An assay of a folder, found but not read yet. */
+export interface AssayFile {
+  id: string;
+  path: string;
+  /** From the reference, or a FASTA file beside it; absent where the assay itself must say it. */
+  wildType?: string;
+  uniprot?: string;
+  selectionType?: string;
+  /** Published Spearman correlations by model. */
+  published: Record<string, number>;
+}
+
+/** One line of a benchmark. */
+export interface BenchmarkResult {
+  id: string;
+  /** Whether the variants are single substitutions, also of several, or insertions and deletions. */
+  kind: 'singles' | 'multiples' | 'indels';
+  /** Variants scored. */
+  variants: number;
+  /** Rows left out: without a score (stop codons, unknown letters), a measured value, or a matching wild type. */
+  left: { unscored: number; missing: number; mismatches: number };
+  metrics: Metrics;
+  spearmanInterval?: Interval;
+  /** [variants] */
+  scores: Float64Array;
+  measured: Float64Array;
+  names: string[];
+}
+
+const TABLE = /\.(csv|tsv|json|arrow)(\.gz)?$/i;
+const FASTA = /\.(fasta|fas|fa|faa)(\.gz)?$/i;
+/** References that are taken when they lie in the folder of the assays. */
+const REFERENCES = ['assays.csv', 'DMS_substitutions.csv', 'DMS_indels.csv'];
+
+/**
+ * Finds a folder's assays, sorted by name: every table that is no reference. A reference (ProteinGym's
+ * `DMS_substitutions.csv`, or any table with `DMS_id` and `target_seq`) gives wild types, `UniProt_ID` and
+ * `coarse_selection_type`; its columns of numbers between -1 and 1 count as published Spearman correlations.
+ *
+ * A wild type that no reference has comes from a FASTA file whose name is the assay's or begins it
+ * (`A4_HUMAN.fasta` for `A4_HUMAN_Seuma_2022_indels.csv`), or from the assay's own columns.
+ *
+ * @param reference further references, or published values; default: those that lie in the folder
+ */
+export async function findAssays(folder: string, reference: readonly string[] = []): Promise<AssayFile[]> {
+  const names = readdirSync(folder).sort();
+  const inFolder = names.filter((name) => REFERENCES.includes(name)).map((name) => join(folder, name));
+  const references = [...new Set([...inFolder, ...reference])];
+  const known = new Map<string, Omit<AssayFile, 'id' | 'path'>>();
+  for (const path of references) readReference(await readTable(path), path, known);
+
+  const proteins = new Map<string, string>();
+  for (const name of names) {
+    if (!FASTA.test(name)) continue;
+    for await (const { sequence } of readProteins(join(folder, name))) {
+      proteins.set(name.replace(FASTA, ''), sequence);
+      break;
+    }
+  }
+  const files = names.filter((name) => TABLE.test(name) && !references.includes(join(folder, name)));
+  if (files.length === 0)
+    throw new InputError(`${folder} has no assays; give a folder of .csv files in ProteinGym's columns`);
+  return files.map((name) => {
+    const id = name.replace(TABLE, '');
+    const entry = known.get(id);
+    const stem = [...proteins.keys()].filter((key) => id.startsWith(key)).sort((a, b) => b.length - a.length)[0];
+    return {
+      published: {},
+      ...entry,
+      id,
+      path: join(folder, name),
+      wildType: entry?.wildType ?? (stem === undefined ? undefined : proteins.get(stem)),
+    };
+  });
+}
+
+/** Columns of ProteinGym's reference files that are numbers between -1 and 1 without being published results. */
+const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)/;
+
+function readReference(source: ColumnTable, path: string, known: Map<string, Omit<AssayFile, 'id' | 'path'>>): void {
+  const names = source.columnNames();
+  const idColumn = ['DMS_id', 'DMS ID'].find((name) => names.includes(name));
+  if (!idColumn) throw new InputError(`${path} has no column DMS_id; it has ${names.join(', ')}`);
+  const column = (name: string) => (names.includes(name) ? (source.array(name) as ArrayLike<unknown>) : undefined);
+  const ids = column(idColumn)!;
+  const sequences = column('target_seq');
+  const uniprots = column('UniProt_ID');
+  const types = column('coarse_selection_type');
+  const published = names.filter((name) => {
+    if (name === idColumn || NOT_PUBLISHED.test(name)) return false;
+    const cells = Array.from(column(name)!).filter((cell) => cell !== null && cell !== undefined);
+    return cells.length > 0 && cells.every((cell) => String(cell).trim() !== '' && Math.abs(Number(cell)) <= 1);
+  });
+  const text = (cell: unknown) =>
+    cell === null || cell === undefined || cell === '' ? undefined : String(cell).trim();
+  for (let i = 0; i < source.numRows(); i++) {
+    const id = text(ids[i]);
+    if (id === undefined) continue;
+    const before = known.get(id);
+    const values = published.flatMap((name): [string, number][] => {
+      const cell = text(column(name)![i]);
+      return cell === undefined ? [] : [[name, Number(cell)]];
+    });
+    known.set(id, {
+      wildType: text(sequences?.[i])?.toUpperCase() ?? before?.wildType,
+      uniprot: text(uniprots?.[i]) ?? before?.uniprot,
+      selectionType: text(types?.[i]) ?? before?.selectionType,
+      published: { ...before?.published, ...Object.fromEntries(values) },
+    });
+  }
+}
+
+export interface BenchmarkOptions extends ScoreOptions {
+  assay?: AssayOptions;
+  /** Resamples of the interval around Spearman's correlation; 0 leaves it out. Default 1000. */
+  bootstrap?: number;
+  seed?: number;
+}
+
+/** Scores one assay zero-shot and measures it as ProteinGym does. */
+export async function benchmarkAssay(
+  models: readonly LanguageModel[],
+  file: AssayFile,
+  options: BenchmarkOptions = {},
+): Promise<BenchmarkResult> {
+  const assay = await readAssay(file.path, file.wildType, options.assay);
+  const all = await scoreVariants(models, assay.wildType, assay.variants, options);
+  const rows = [...all.keys()].filter((i) => !Number.isNaN(all[i]!));
+  if (rows.length === 0) throw new InputError(`${file.path}: the model has a score for none of its variants`);
+  const pick = <T>(values: ArrayLike<T>) => rows.map((row) => values[row]!);
+  const measured = Float64Array.from(pick(assay.measured));
+  const scores = Float64Array.from(pick(all));
+  const labels = assay.labels ? Uint8Array.from(pick(assay.labels)) : binarise(measured);
+  const { bootstrap = 1000, seed } = options;
+  return {
+    id: file.id,
+    kind: kindOf(assay),
+    variants: rows.length,
+    left: { unscored: all.length - rows.length, ...assay.skipped },
+    metrics: evaluateScores(measured, scores, labels),
+    spearmanInterval: bootstrap > 0 ? bootstrapSpearman(measured, scores, { samples: bootstrap, seed }) : undefined,
+    scores,
+    measured,
+    names: pick(assay.variants).map((variant) => variant.name),
+  };
+}
+
+function kindOf({ variants }: Assay): BenchmarkResult['kind'] {
+  if (!variants.every(isSubstitution)) return 'indels';
+  return variants.every((variant) => variant.edits.length <= 1) ? 'singles' : 'multiples';
+}
