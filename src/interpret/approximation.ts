@@ -1,0 +1,190 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { Random } from '../data/random.js';
+import { gaussianProjection } from '../model/attention/projection.js';
+import { tiles } from './attentionMaps.js';
+
+/** ε that keeps positive features above zero. */
+const EPSILON = 1e-6;
+
+/**
+ * Random features of the softmax kernel exp(x·y) (Choromanski et al. 2021, section 2.3), for scaled queries or keys:
+ * `positive`: m^-1/2 exp(W x − |x|²/2); `trigonometric`: m^-1/2 exp(|x|²/2) [cos W x, sin W x].
+ *
+ * φ(x)·φ(y) estimates exp(x·y) without bias. Multiplying all features of one row, or of all keys, by a number leaves
+ * attention as it is: `stabiliser` is subtracted from the exponent.
+ * @param x [L, d]
+ * @param w [m, d]
+ * @returns [L, m], or [L, 2 m] for trigonometric
+ */
+export function softmaxFeatures(
+  x: tf.Tensor2D,
+  w: tf.Tensor2D,
+  estimator: Estimator,
+  stabiliser: 'none' | 'row' | 'all' = 'none',
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const u = tf.matMul(x, w, false, true);
+    const half = tf.mul(tf.sum(tf.square(x), 1, true), 0.5);
+    const scale = 1 / Math.sqrt(w.shape[0]);
+    if (estimator === 'trigonometric') {
+      // One number a row: with `row` nothing of it is left.
+      const exponent = stabiliser === 'none' ? half : tf.sub(half, stabiliser === 'row' ? half : tf.max(half));
+      return tf.mul(tf.mul(tf.concat([tf.cos(u), tf.sin(u)], 1), tf.exp(exponent)), scale) as tf.Tensor2D;
+    }
+    const exponent = tf.sub(u, half);
+    if (stabiliser === 'none') return tf.mul(tf.exp(exponent), scale) as tf.Tensor2D;
+    const largest = stabiliser === 'row' ? tf.max(u, 1, true) : tf.max(u);
+    return tf.mul(tf.add(tf.exp(tf.sub(exponent, largest)), EPSILON), scale) as tf.Tensor2D;
+  });
+}
+
+export type Estimator = 'positive' | 'trigonometric';
+export type FeatureKind = 'orthogonal' | 'iid';
+
+export interface ApproximationOptions {
+  /** Numbers of random features. */
+  counts: readonly number[];
+  features?: readonly FeatureKind[];
+  estimators?: readonly Estimator[];
+  /** Draws of inputs and features that the interval is over; default 15, as in the paper. */
+  samples?: number;
+  seed?: number;
+  onSample?: (done: number, of: number) => void;
+}
+
+/** Queries, keys and values [L, d] of one head. */
+export interface HeadInputs {
+  q: tf.Tensor2D;
+  k: tf.Tensor2D;
+  v: tf.Tensor2D;
+}
+
+export interface ApproximationError {
+  features: FeatureKind;
+  estimator: Estimator;
+  count: number;
+  samples: number;
+  /** |Â − A|² / |A|² (Frobenius): geometric mean over the samples, and its 95 % interval. */
+  matrixError: number;
+  matrixLow: number;
+  matrixHigh: number;
+  /** Mean squared error of the attention's output: geometric mean over the samples, and its 95 % interval. */
+  outputError: number;
+  outputLow: number;
+  outputHigh: number;
+}
+
+/**
+ * How far attention from random features is from exact softmax attention, as a function of their number (Choromanski
+ * et al. 2021, figure 4). Errors are summed up by their geometric mean: trigonometric features now and then divide by
+ * almost nothing, and one such sample would be all that an arithmetic mean shows.
+ * @param inputs queries, keys and values of a sample, disposed after use
+ */
+export async function approximationError(
+  inputs: (sample: number) => HeadInputs,
+  options: ApproximationOptions,
+): Promise<ApproximationError[]> {
+  const { counts, features = ['orthogonal', 'iid'], estimators = ['positive', 'trigonometric'], seed = 0 } = options;
+  const samples = options.samples ?? 15;
+  const settings = features.flatMap((kind) =>
+    estimators.flatMap((estimator) =>
+      counts.map((count) => ({ kind, estimator, count, matrix: [] as number[], output: [] as number[] })),
+    ),
+  );
+  for (let sample = 0; sample < samples; sample++) {
+    const { q, k, v } = inputs(sample);
+    for (const setting of settings) {
+      const { kind, estimator, count } = setting;
+      const random = new Random(seed, sample, count);
+      const w = tf.tensor2d(gaussianProjection(count, q.shape[1], kind, random), [count, q.shape[1]]);
+      const errors = await sampleError(q, k, v, w, estimator);
+      w.dispose();
+      setting.matrix.push(errors.matrix);
+      setting.output.push(errors.output);
+    }
+    tf.dispose([q, k, v]);
+    options.onSample?.(sample + 1, samples);
+  }
+  return settings.map(({ kind, estimator, count, matrix, output }) => {
+    const [matrixError, matrixLow, matrixHigh] = geometricMean(matrix);
+    const [outputError, outputLow, outputHigh] = geometricMean(output);
+    const label = { features: kind, estimator, count, samples };
+    return { ...label, matrixError, matrixLow, matrixHigh, outputError, outputLow, outputHigh };
+  });
+}
+
+/**
+ * Random inputs as in the paper's figure 4: independent normal queries, keys and values. The length of queries and
+ * keys decides which features do better (Lemma 2): trigonometric ones while they are short, positive ones by orders of
+ * magnitude once the kernel of many pairs comes near zero; and only short ones profit much from orthogonality.
+ * @param norm length of each query and key after the scaling by d^-1/4; default: as drawn, about d^1/4
+ */
+export function randomInputs(length: number, size: number, seed = 0, norm?: number): (sample: number) => HeadInputs {
+  return (sample) => {
+    const random = new Random(seed, sample, length, size);
+    const draw = (rescale: boolean): tf.Tensor2D => {
+      const values = Float32Array.from({ length: length * size }, () => random.normal());
+      for (let row = 0; rescale && norm !== undefined && row < length; row++) {
+        const vector = values.subarray(row * size, (row + 1) * size);
+        const factor = (norm * size ** 0.25) / Math.hypot(...vector);
+        for (let i = 0; i < size; i++) vector[i] *= factor;
+      }
+      return tf.tensor2d(values, [length, size]);
+    };
+    return { q: draw(true), k: draw(true), v: draw(false) };
+  };
+}
+
+async function sampleError(
+  q: tf.Tensor2D,
+  k: tf.Tensor2D,
+  v: tf.Tensor2D,
+  w: tf.Tensor2D,
+  estimator: Estimator,
+): Promise<{ matrix: number; output: number }> {
+  const [length, size] = q.shape;
+  const scale = size ** -0.25;
+  const [queries, keys] = tf.tidy(() => [
+    softmaxFeatures(tf.mul(q, scale), w, estimator, 'row'),
+    softmaxFeatures(tf.mul(k, scale), w, estimator, 'all'),
+  ]);
+  let [difference, norm, output] = [0, 0, 0];
+  for (const [from, to] of tiles(length, length)) {
+    const sums = tf.tidy(() => {
+      const rows = [to - from, -1] as [number, number];
+      const exact = tf.softmax(tf.mul(tf.matMul(tf.slice(q, [from, 0], rows), k, false, true), 1 / Math.sqrt(size)));
+      const products = tf.matMul(tf.slice(queries, [from, 0], rows), keys, false, true);
+      const gap = tf.sub(tf.div(products, tf.sum(products, 1, true)), exact) as tf.Tensor2D;
+      return tf.stack([tf.sum(tf.square(gap)), tf.sum(tf.square(exact)), tf.sum(tf.square(tf.matMul(gap, v)))]);
+    });
+    const values = await sums.data();
+    sums.dispose();
+    difference += values[0];
+    norm += values[1];
+    output += values[2];
+  }
+  tf.dispose([queries, keys]);
+  return { matrix: difference / norm, output: output / (length * size) };
+}
+
+/** The geometric mean of positive numbers and its 95 % interval by Student's t over their logarithms. */
+function geometricMean(values: readonly number[]): [mean: number, low: number, high: number] {
+  const logs = values.map(Math.log);
+  const n = logs.length;
+  const mean = logs.reduce((a, b) => a + b, 0) / n;
+  if (n < 2) return [Math.exp(mean), Number.NaN, Number.NaN];
+  const deviation = Math.sqrt(logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / (n - 1));
+  const half = (studentT975(n - 1) * deviation) / Math.sqrt(n);
+  return [Math.exp(mean), Math.exp(mean - half), Math.exp(mean + half)];
+}
+
+/** The 97.5th percentile of Student's t: Cornish and Fisher's expansion (Abramowitz and Stegun 26.7.5). */
+function studentT975(freedom: number): number {
+  if (freedom === 1) return 12.706;
+  if (freedom === 2) return 4.303;
+  const x = 1.959964;
+  const g1 = (x ** 3 + x) / 4;
+  const g2 = (5 * x ** 5 + 16 * x ** 3 + 3 * x) / 96;
+  const g3 = (3 * x ** 7 + 19 * x ** 5 + 17 * x ** 3 - 15 * x) / 384;
+  return x + g1 / freedom + g2 / freedom ** 2 + g3 / freedom ** 3;
+}

@@ -1,0 +1,27 @@
+export { type ApproximationError, approximationError, randomInputs, softmaxFeatures } from './approximation.js';
+export { type ArrayFile, createArrayFile } from './arrayFile.js';
+export { allLayers, attentionLayers, type LayerAttention, oneHotAttention } from './attentionLayers.js';
+export {
+  type AttentionMapOptions,
+  type AttentionTile,
+  attentionMap,
+  attentionMaps,
+  attentionRollout,
+  mapLabels,
+} from './attentionMaps.js';
+export { blosum62, normalisedBlosum62 } from './blosum62.js';
+export {
+  type ContactHead,
+  type ContactPrecision,
+  contactHeadOf,
+  contactPrecision,
+  fitContactHead,
+  type KnownContacts,
+  type PredictedContact,
+  predictContacts,
+  residueMaps,
+  topContacts,
+} from './contacts.js';
+export { type AttentionPair, strongestPairs } from './pairs.js';
+export { type ResidueSimilarity, residueSimilarity } from './similarity.js';
+export { type Chain, contactPairs, readChain, readStructure } from './structure.js';

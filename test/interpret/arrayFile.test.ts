@@ -1,0 +1,106 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createArrayFile } from '../../src/interpret/arrayFile.js';
+import { strongestPairs } from '../../src/interpret/pairs.js';
+import { readSafetensors } from '../../src/model/safetensors.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'arrays-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const NUMPY = spawnSync('python3', ['-c', 'import numpy']).status === 0;
+const ARRAYS = [
+  { name: 'a', shape: [2, 3] },
+  { name: 'sp|P1 x', shape: [1, 2, 2] },
+];
+const VALUES = [Float32Array.of(1, 2, 3, 4, 5, 6), Float32Array.of(-1, 0.5, 1e-8, 7)];
+
+async function write(name: string, arrays = ARRAYS): Promise<string> {
+  const path = join(folder, name);
+  const file = await createArrayFile(path, arrays, { sequences: '{"a":"MKÅ"}' });
+  const scratch = new Float32Array(2);
+  for (let array = 0; array < arrays.length; array++) {
+    for (let at = 0; at < VALUES[array].length; at += 2) {
+      scratch.set(VALUES[array].subarray(at, at + 2));
+      await file.write(scratch);
+    }
+  }
+  await file.close();
+  return path;
+}
+
+describe('array files', () => {
+  it('writes safetensors with its texts as metadata', async () => {
+    const { tensors, metadata } = readSafetensors(await write('x.safetensors'));
+    expect(metadata).toEqual({ sequences: '{"a":"MKÅ"}' });
+    expect(tensors.get('a')).toMatchObject({ shape: [2, 3], data: VALUES[0] });
+    expect(tensors.get('sp|P1 x')).toMatchObject({ shape: [1, 2, 2], data: VALUES[1] });
+  });
+
+  it.skipIf(!NUMPY)('writes what NumPy reads (needs python3 with numpy)', async () => {
+    const npy = await write('x.npy', ARRAYS.slice(0, 1));
+    const npz = await write('x.npz');
+    const script =
+      'import sys, json, numpy as np\na = np.load(sys.argv[1], mmap_mode="r"); z = np.load(sys.argv[2])\n' +
+      'print(json.dumps([a.tolist(), str(a.dtype), list(z.keys()), {k: z[k].tolist() for k in z.keys()}]))';
+    const [a, type, names, z] = JSON.parse(execFileSync('python3', ['-c', script, npy, npz], { encoding: 'utf8' }));
+    expect(a).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    expect(type).toBe('float32');
+    expect(names).toEqual(['sequences', 'a', 'sp|P1 x']);
+    expect(z.sequences).toBe('{"a":"MKÅ"}');
+    expect(z['sp|P1 x']).toEqual([
+      [
+        [-1, 0.5],
+        [Math.fround(1e-8), 7],
+      ],
+    ]);
+  });
+
+  it('pads the header so that the values lie on 64 bytes', async () => {
+    const bytes = readFileSync(await write('y.npy', ARRAYS.slice(0, 1)));
+    expect(bytes.readUInt16LE(8) + 10).toBe(128);
+    expect(bytes.length).toBe(128 + 24);
+  });
+
+  it('refuses what it cannot write, and leaves nothing when discarded', async () => {
+    await expect(createArrayFile(join(folder, 'x.mat'), ARRAYS)).rejects.toThrow('use .npy, .npz, .safetensors');
+    await expect(createArrayFile(join(folder, 'two.npy'), ARRAYS)).rejects.toThrow(
+      'an .npy holds one array, these are 2',
+    );
+    for (const name of ['gone.npz', 'gone.npy', 'gone.safetensors']) {
+      const file = await createArrayFile(join(folder, name), ARRAYS.slice(0, 1));
+      await file.write(VALUES[0].subarray(0, 2));
+      await file.discard();
+    }
+    expect(readdirSync(folder).filter((name) => name.includes('gone'))).toEqual([]);
+  });
+});
+
+describe('strongest pairs', () => {
+  it('are the largest values between residues, without special tokens', async () => {
+    const length = 60;
+    const map = Float32Array.from({ length: length * length }, (_, cell) => ((cell * 7919) % 3600) / 3600);
+    async function* tiles() {
+      for (let from = 0; from < length; from += 7)
+        yield { layer: 3, head: 'mean' as const, from, values: map.slice(from * length, (from + 7) * length) };
+    }
+    const wanted = [...map]
+      .map((attention, cell) => ({
+        layer: 3,
+        head: 'mean',
+        query: Math.floor(cell / length),
+        key: cell % length,
+        attention,
+      }))
+      .filter(({ query, key }) => query > 0 && key > 0 && query < 59 && key < 59 && Math.abs(query - key) >= 6)
+      .sort((a, b) => b.attention - a.attention)
+      .slice(0, 5);
+    expect(await strongestPairs(tiles(), length, { count: 5, separation: 6 })).toEqual(wanted);
+    expect(await strongestPairs(tiles(), length, { count: 1e6 })).toHaveLength(58 * 57);
+  });
+});
