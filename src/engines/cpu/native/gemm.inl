@@ -3,7 +3,7 @@
 // in the first cache and a block of A in the second. What is particular here: a panel of A keeps the order its matrix is
 // stored in (copied, never transposed), and rows are dealt evenly to panels, so that no panel is nearly empty.
 //
-// Every element of C is the sum, in order, of its sums over blocks of DEPTH: whatever the tiles and threads.
+// Every element of C is the sum, in order, of its sums over blocks of k, which depend on k alone: not on tiles, threads.
 
 namespace protein_lm {
 namespace ISA {
@@ -11,10 +11,11 @@ namespace gemm_detail {
 
 constexpr size_t MAX_ROWS = VECTOR_REGISTERS == 32 ? 14 : 6;  // MAX_ROWS * 2 sums + 2 of B + 1 of A fill the registers
 constexpr size_t PANEL = 2 * LANES;                           // columns of a panel of B
-constexpr size_t DEPTH = 256;
+constexpr size_t DEPTH = 512;  // of a block of k, at most
 constexpr size_t ROW = DEPTH + 16;  // between the rows of a panel of A: no multiple of a page, so no cache conflicts
 constexpr size_t A_PANEL = MAX_ROWS * ROW;
-constexpr size_t PACKED_B = size_t{1} << 20;  // floats of B packed at a time: they stay in the last cache
+constexpr size_t COLUMNS = 1024;             // of B packed at a time, at most,
+constexpr size_t PACKED_B = size_t{1} << 18;  // in floats (but one block of k at least): they stay in the second cache
 constexpr size_t BLOCK_PANELS = 8;            // panels of A that a task packs at a time
 
 enum class Layout { rows, columns };  // of a panel of A: [rows][ROW] or [k][rows]
@@ -53,7 +54,7 @@ void kernel(size_t k, const float* a, const float* b, float* c, size_t ldc, floa
 using Kernel = void (*)(size_t k, const float* a, const float* b, float* c, size_t ldc, float alpha, bool add,
                         const float* next);
 
-// Copies op(A) [rows, k] into a panel; a is its first element.
+// Copies op(A) [ROWS, k] into a panel; a is its first element.
 template <size_t ROWS>
 void pack_columns(const float* a, size_t lda, size_t k, float* panel) {
   for (size_t p = 0; p < k; p++) std::memcpy(panel + p * ROWS, a + p * lda, ROWS * sizeof(float));
@@ -166,7 +167,7 @@ struct Product {
   float* pre_activation;
   const float* residual;
   float* row_sums;
-  size_t row_panels;
+  size_t row_panels, k_blocks;
 
   Product(const Gemm& gemm, size_t batch) : g(gemm) {
     const size_t i = batch / g.inner, j = batch % g.inner;
@@ -178,9 +179,11 @@ struct Product {
     residual = g.residual == nullptr ? nullptr : g.residual + c_offset;
     row_sums = batch == 0 ? g.row_sums_a : nullptr;
     row_panels = ceil_div(g.m, MAX_ROWS);
+    k_blocks = g.k == 0 ? 1 : ceil_div(g.k, DEPTH);
   }
 
   INLINE Range rows_of(size_t panel) const { return share(g.m, row_panels, panel); }
+  INLINE Range depth_of(size_t block) const { return share(g.k, k_blocks, block); }
   INLINE static size_t width(size_t columns) { return columns <= LANES ? LANES : PANEL; }
 
   // What is left to do to a tile of sums: adding to C, and in the last block of k all that follows the product.
@@ -207,30 +210,43 @@ struct Product {
     }
   }
 
-  // C's panels of rows times panels of columns (from `column0` on), over [k_begin, k_end), with that part of B packed.
+  void pack_a(Range panels, size_t k0, size_t depth, float* packed) const {
+    // Stored by columns, all panels take their share of a few columns before the next: those lie in one piece.
+    constexpr size_t STRIP = 8;
+    const size_t strip = g.transpose_a ? STRIP : depth;
+    for (size_t p = 0; p < depth; p += strip)
+      for (size_t i = panels.begin; i < panels.end; i++) {
+        const Range rows = rows_of(i);
+        const size_t count = rows.end - rows.begin;
+        float* panel = packed + (i - panels.begin) * A_PANEL;
+        if (g.transpose_a)
+          KERNELS.pack_columns[count](a + (k0 + p) * g.lda + rows.begin, g.lda, std::min(strip, depth - p),
+                                      panel + p * count);
+        else
+          pack_rows(a + rows.begin * g.lda + k0, g.lda, count, depth, panel);
+      }
+  }
+
+  // C's panels of rows times panels of columns (from `column0` on), over blocks of k, with that part of B packed.
   void multiply(Range row_range, size_t column0, size_t columns, Range panel_range, const float* packed_b,
-                size_t packed_columns, size_t k_begin, size_t k_end) const {
+                size_t packed_columns, Range blocks) const {
     const Layout layout = g.transpose_a ? Layout::columns : Layout::rows;
     const bool epilogue = g.bias != nullptr || g.activation != Activation::none || residual != nullptr;
     float* packed_a = scratch_of(Scratch::gemm_a, BLOCK_PANELS * A_PANEL);
     alignas(64) float tile[MAX_ROWS * PANEL];
-    size_t k0 = k_begin;
-    do {
-      const size_t depth = k_end - k0 < DEPTH ? k_end - k0 : DEPTH;
-      const bool add = g.accumulate || k0 > 0, last = k0 + depth == g.k;
+    const size_t k_begin = depth_of(blocks.begin).begin;
+    for (size_t k_block = blocks.begin; k_block < blocks.end; k_block++) {
+      const size_t k0 = depth_of(k_block).begin, depth = depth_of(k_block).end - k0;
+      const bool add = g.accumulate || k_block > 0, last = k_block + 1 == k_blocks;
       for (size_t block = row_range.begin; block < row_range.end; block += BLOCK_PANELS) {
         const size_t block_end = std::min(block + BLOCK_PANELS, row_range.end);
-        for (size_t i = block; i < block_end; i++) {
-          const Range rows = rows_of(i);
-          const size_t count = rows.end - rows.begin;
-          float* panel = packed_a + (i - block) * A_PANEL;
-          if (layout == Layout::columns)
-            KERNELS.pack_columns[count](a + k0 * g.lda + rows.begin, g.lda, depth, panel);
-          else
-            pack_rows(a + rows.begin * g.lda + k0, g.lda, count, depth, panel);
-          if (row_sums != nullptr && column0 == 0 && panel_range.begin == 0)
-            add_row_sums(panel, layout, count, depth, k0 == 0, row_sums + rows.begin);
-        }
+        pack_a({block, block_end}, k0, depth, packed_a);
+        if (row_sums != nullptr && column0 == 0 && panel_range.begin == 0)
+          for (size_t i = block; i < block_end; i++) {
+            const Range rows = rows_of(i);
+            add_row_sums(packed_a + (i - block) * A_PANEL, layout, rows.end - rows.begin, depth, k0 == 0,
+                         row_sums + rows.begin);
+          }
         for (size_t j = panel_range.begin; j < panel_range.end; j++) {
           const size_t column = j * PANEL;
           const size_t filled = std::min(PANEL, columns - column);
@@ -250,21 +266,18 @@ struct Product {
           }
         }
       }
-      k0 += depth;
-    } while (k0 < k_end);
+    }
   }
 
   template <typename ForEach>
   void run(size_t workers, const ForEach& for_each) const {
-    // A chunk of columns and of k whose B fits PACKED_B.
-    const size_t max_columns = PACKED_B / DEPTH;
-    const size_t chunks = ceil_div(g.n, max_columns);
+    const size_t chunks = ceil_div(g.n, COLUMNS);
     for (size_t chunk = 0; chunk < chunks; chunk++) {
-      const size_t column0 = chunk * max_columns, columns = std::min(max_columns, g.n - column0);
+      const size_t column0 = chunk * COLUMNS, columns = std::min(COLUMNS, g.n - column0);
       const size_t panels = ceil_div(columns, PANEL);
       const size_t packed_columns = (panels - 1) * PANEL + width(columns - (panels - 1) * PANEL);
-      const size_t max_depth = PACKED_B / packed_columns / DEPTH * DEPTH;
-      float* packed_b = scratch_of(Scratch::gemm_b, packed_columns * std::min(g.k, max_depth));
+      const size_t blocks_each = std::max<size_t>(1, PACKED_B / packed_columns / DEPTH);
+      float* packed_b = scratch_of(Scratch::gemm_b, packed_columns * std::min(g.k, blocks_each * DEPTH));
 
       // Tasks of whole rows where there are enough of them, else of less.
       size_t rows_each = std::min(BLOCK_PANELS, row_panels), panels_each = panels;
@@ -274,26 +287,26 @@ struct Product {
       while (tasks() < 3 * workers && rows_each > 1) rows_each = ceil_div(rows_each, 2);
       const size_t row_tasks = ceil_div(row_panels, rows_each), panel_tasks = ceil_div(panels, panels_each);
 
-      size_t k0 = 0;
-      do {
-        const size_t k_end = std::min(g.k, k0 + max_depth);
+      for (size_t block = 0; block < k_blocks; block += blocks_each) {
+        const Range blocks{block, std::min(k_blocks, block + blocks_each)};
+        const size_t k_begin = depth_of(block).begin;
         constexpr size_t PACK_PANELS = 4;
         const size_t groups = ceil_div(panels, PACK_PANELS);
-        for_each(groups * ceil_div(k_end - k0, DEPTH), [&](size_t task) ISA_LAMBDA {
-          const size_t k1 = k0 + task / groups * DEPTH, depth = std::min(DEPTH, k_end - k1);
+        for_each(groups * (blocks.end - blocks.begin), [&](size_t task) ISA_LAMBDA {
+          const Range k = depth_of(block + task / groups);
+          const size_t depth = k.end - k.begin;
           const size_t first = task % groups * PACK_PANELS, end = std::min(panels, first + PACK_PANELS);
           for (size_t j = first; j < end; j++) {
             const size_t column = column0 + j * PANEL, filled = std::min(PANEL, columns - j * PANEL);
-            pack_b(b + (g.transpose_b ? column * g.ldb + k1 : k1 * g.ldb + column), g.ldb, g.transpose_b, depth, filled,
-                   width(filled), packed_b + (k1 - k0) * packed_columns + j * PANEL * depth);
+            pack_b(b + (g.transpose_b ? column * g.ldb + k.begin : k.begin * g.ldb + column), g.ldb, g.transpose_b,
+                   depth, filled, width(filled), packed_b + (k.begin - k_begin) * packed_columns + j * PANEL * depth);
           }
         });
         for_each(row_tasks * panel_tasks, [&](size_t task) ISA_LAMBDA {
           multiply(share(row_panels, row_tasks, task / panel_tasks), column0, columns,
-                   share(panels, panel_tasks, task % panel_tasks), packed_b, packed_columns, k0, k_end);
+                   share(panels, panel_tasks, task % panel_tasks), packed_b, packed_columns, blocks);
         });
-        k0 = k_end;
-      } while (k0 < g.k);
+      }
     }
   }
 };
