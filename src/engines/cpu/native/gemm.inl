@@ -9,7 +9,8 @@ namespace protein_lm {
 namespace ISA {
 namespace gemm_detail {
 
-constexpr size_t MAX_ROWS = VECTOR_REGISTERS == 32 ? 14 : 6;  // MAX_ROWS * 2 sums + 2 of B + 1 of A fill the registers
+// MAX_ROWS * 2 sums, 2 vectors of B and 1 of A fill the registers; NEON spills some at 14.
+constexpr size_t MAX_ROWS = VECTOR_REGISTERS == 16 ? 6 : LANES == 16 ? 14 : 12;
 constexpr size_t PANEL = 2 * LANES;                           // columns of a panel of B
 constexpr size_t DEPTH = 512;  // of a block of k, at most
 constexpr size_t ROW = DEPTH + 16;  // between the rows of a panel of A: no multiple of a page, so no cache conflicts
