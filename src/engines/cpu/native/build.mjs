@@ -10,32 +10,41 @@ import { join } from 'node:path';
 const root = join(import.meta.dirname, '../../../..');
 const optional = process.argv.includes('--optional');
 
-if (optional && existsSync(join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'protein_lm_cpu.node'))) {
-  process.exit(0);
+const runs = (command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+const compiler = [process.env.CXX, 'g++', 'clang++'].find(runs);
+
+/** Why the addon cannot be built here, or undefined once it is. */
+function build() {
+  if (process.platform === 'win32') return "Windows' compiler lacks vector types";
+  const missing = Object.entries({
+    'g++ or clang': compiler,
+    make: runs('make'),
+    python3: ['python3', 'python'].some(runs),
+  }).filter(([, found]) => !found);
+  if (missing.length > 0) return `not found: ${missing.map(([name]) => name).join(', ')}`;
+
+  // node-gyp believes npm's environment before its arguments; only what is set here may say where the headers are.
+  const headers = /^npm_(package_)?config_(node_gyp_)?(nodedir|disturl|dist_url)$/i;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !headers.test(name)));
+  const bundled = process.env.npm_config_node_gyp;
+  const [command, ...first] = bundled ? [process.execPath, bundled] : ['node-gyp'];
+  const nodedir = join(root, 'src/engines/cpu/native/gyp');
+  const result = spawnSync(
+    command,
+    [...first, 'rebuild', '--jobs', 'max', '--nodedir', nodedir, '--force-process-config', '--loglevel', 'error'],
+    { cwd: root, env: { ...env, CXX: compiler }, encoding: 'utf8' },
+  );
+  if (result.status === 0) return undefined;
+  if (!optional) console.error(result.stderr ?? '');
+  return result.error?.message ?? /^.*\berror:.*$/m.exec(result.stderr)?.[0] ?? 'node-gyp failed';
 }
 
-/** node-gyp takes its settings from npm's environment first: only what is set here may say where headers are. */
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(
-    ([name]) => !/^npm_(package_)?config_(node_gyp_)?(nodedir|disturl|dist_url)$/i.test(name),
-  ),
-);
-const carried = process.env.npm_config_node_gyp;
-const [command, first] = carried ? [process.execPath, [carried]] : ['node-gyp', []];
-const nodedir = join(root, 'src/engines/cpu/native/gyp');
-const built = spawnSync(
-  command,
-  [...first, 'rebuild', '--jobs', 'max', '--nodedir', nodedir, '--force-process-config', '--loglevel', 'error'],
-  { cwd: root, env, stdio: optional ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'ignore', 'inherit'], encoding: 'utf8' },
-);
-
-if (built.status !== 0 && !optional) process.exit(1);
-if (built.status !== 0) {
-  const why = /^.*\b(?:error|not found|No such file|could not find|Could not find).*$/m
-    .exec(built.stderr ?? '')?.[0]
-    .trim();
+const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'protein_lm_cpu.node');
+const reason = optional && existsSync(prebuilt) ? undefined : build();
+if (reason) {
   console.warn(
-    `protein-lm: the native CPU engine was not built (${why ?? built.error?.message ?? 'node-gyp failed'}); ` +
-      'WebAssembly will be used, several times slower. Install g++ (or clang), make and python3, then: npm rebuild protein-lm',
+    `protein-lm: the native CPU engine was not built (${reason}); WebAssembly takes its place, several times slower. ` +
+      'With g++ (or clang), make and python3 installed, build it with: npm rebuild protein-lm (in a checkout: npm run build:addon)',
   );
+  if (!optional) process.exit(1);
 }
