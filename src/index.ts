@@ -20,6 +20,12 @@ export { type MaskedTokens, type MaskingOptions, maskForEvaluation, maskForTrain
 export { type InvalidLetters, type ProteinOptions, type ProteinRecord, readProteins } from './data/proteins.js';
 export { Random, type RandomState } from './data/random.js';
 export { type SequenceSource, sequencesInMemory } from './data/sequences.js';
+export {
+  type FastaStatistics,
+  fastaStatistics,
+  type SequenceStatistics,
+  storeStatistics,
+} from './data/statistics.js';
 export { openStore, type SplitName, type StoreManifest, TokenStore } from './data/store.js';
 export { Warnings } from './data/warnings.js';
 export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';

@@ -1,13 +1,22 @@
 import { stat } from 'node:fs/promises';
+import { from } from 'arquero';
 import { Command, Option } from 'commander';
 import { buildStore } from '../data/build.js';
+import { InputError } from '../data/errors.js';
 import type { FastaSource } from '../data/fasta.js';
 import { writeFileAtomic } from '../data/files.js';
 import type { InvalidLetters } from '../data/proteins.js';
-import { fastaStatistics, LENGTHS, type SequenceStatistics, storeStatistics } from '../data/statistics.js';
-import { openStore, SPLITS, type StoreManifest } from '../data/store.js';
+import {
+  type FastaStatistics,
+  fastaStatistics,
+  LENGTHS,
+  type SequenceStatistics,
+  storeStatistics,
+} from '../data/statistics.js';
+import { openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
 import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
+import { type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
 /** `protein-lm data`: `build` and `stats`. */
@@ -80,6 +89,14 @@ function buildCommand(): Command {
 async function build(sources: string[], options: BuildOptions): Promise<void> {
   const warnings = new Warnings({ strict: options.strict });
   const bar = byteProgress('reading', options.quiet);
+  const stop = new AbortController();
+  const interrupt = () => {
+    const reason = new InputError('interrupted; nothing was written');
+    stop.abort(reason);
+    // Standard input may have nothing to say for a long time.
+    if (sources.includes('-')) process.stdin.destroy(reason);
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   let manifest: StoreManifest;
   try {
     manifest = await buildStore(sources, options.out, {
@@ -90,10 +107,12 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
       nucleotides: options.nucleotides,
       overwrite: options.overwrite,
       warnings,
+      signal: stop.signal,
       onProgress: ({ bytes, totalBytes, sequences }) => bar.update(bytes, totalBytes, sequences),
     });
   } finally {
     bar.end();
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
   printWarnings(warnings);
   const rows = SPLITS.map((split) => {
@@ -104,9 +123,8 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
   process.stdout.write(columns(['split', 'sequences', 'residues', 'longest'], rows));
 }
 
-interface StatsOptions extends CommonOptions {
+interface StatsOptions extends CommonOptions, Pick<OutputOptions, 'out'> {
   json?: boolean;
-  out?: string;
 }
 
 function statsCommand(): Command {
@@ -114,7 +132,7 @@ function statsCommand(): Command {
     .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
     .argument('<input...>', 'FASTA files (plain or gzip, - for standard input), or one folder of data build')
     .option('--json', 'print JSON')
-    .option('--out <file>', 'write to this file instead of standard output; .json writes JSON')
+    .option('--out <file>', 'write to this file (.json, .csv, .tsv or .arrow) instead of standard output')
     .action(stats);
   addCommonOptions(command);
   return addExamples(
@@ -125,22 +143,25 @@ function statsCommand(): Command {
 }
 
 async function stats(inputs: string[], options: StatsOptions): Promise<void> {
-  const json = options.json || options.out?.endsWith('.json');
-  const text = (await isStore(inputs))
-    ? await statsOfStore(inputs[0]!, json)
-    : await statsOfFasta(inputs, options, json);
-  if (options.out === undefined || options.out === '-') process.stdout.write(text);
-  else await writeFileAtomic(options.out, text);
+  const output = options.out === undefined || options.out === '-' ? undefined : tableOutput(options);
+  const found = (await isStore(inputs)) ? await statsOfStore(inputs[0]!) : await statsOfFasta(inputs, options.quiet);
+  const json = `${JSON.stringify(found, null, 2)}\n`;
+  if (output?.format === 'json') await writeFileAtomic(options.out!, json);
+  else if (output) await output.write(from(longRows(found)));
+  else process.stdout.write(options.json ? json : tables(found));
 }
+
+/** Statistics of FASTA files, or of the splits of a store. */
+type Found = FastaStatistics | { splits: Record<SplitName, SequenceStatistics> };
 
 async function isStore(inputs: string[]): Promise<boolean> {
   if (inputs.length !== 1 || inputs[0] === '-') return false;
   return (await stat(inputs[0]!).catch(() => undefined))?.isDirectory() ?? false;
 }
 
-async function statsOfFasta(inputs: FastaSource[], options: StatsOptions, json?: boolean): Promise<string> {
+async function statsOfFasta(inputs: FastaSource[], quiet?: boolean): Promise<Found> {
   const warnings = new Warnings();
-  const bar = byteProgress('reading', options.quiet);
+  const bar = byteProgress('reading', quiet);
   let bytes = 0;
   const statistics = await fastaStatistics(inputs, {
     warnings,
@@ -150,22 +171,46 @@ async function statsOfFasta(inputs: FastaSource[], options: StatsOptions, json?:
     onSequences: (sequences) => bar.update(bytes, undefined, sequences),
   }).finally(() => bar.end());
   printWarnings(warnings);
-  if (json) return `${JSON.stringify(statistics, null, 2)}\n`;
-  const { sequences, residues, empty, duplicateIdentifiers, duplicateSequences, lowerCase } = statistics;
-  const counts = { sequences, residues, empty, duplicateIdentifiers, duplicateSequences, lowerCase };
-  const rows = Object.entries(counts).map(([name, value]) => [words(name), count(value)]);
-  return [columns(['', 'count'], rows), ...describe([['', statistics]])].join('\n');
+  return statistics;
 }
 
-async function statsOfStore(folder: string, json?: boolean): Promise<string> {
+async function statsOfStore(folder: string): Promise<Found> {
   const store = await openStore(folder);
-  const splits = storeStatistics(store);
-  store.close();
-  if (json) return `${JSON.stringify({ splits }, null, 2)}\n`;
-  const rows = SPLITS.map((split) => [split, count(splits[split].sequences), count(splits[split].residues)]);
-  const filled = SPLITS.filter((split) => splits[split].sequences > 0);
-  const tables = describe(filled.map((split) => [split, splits[split]]));
-  return [columns(['split', 'sequences', 'residues'], rows), ...tables].join('\n');
+  try {
+    return { splits: storeStatistics(store) };
+  } finally {
+    store.close();
+  }
+}
+
+/** A row a number, for files that other programs read. */
+function longRows(found: Found): { split: string; statistic: string; name: string; value: number }[] {
+  const items = 'splits' in found ? Object.entries(found.splits) : [['all', found] as const];
+  return items.flatMap(([split, statistics]) => {
+    const { length, composition, unusual, ...counts } = statistics;
+    const row = (statistic: string, name: string, value: number) => ({ split, statistic, name, value });
+    return [
+      ...Object.entries(counts).map(([name, value]) => row('count', name, value)),
+      ...Object.entries(length).map(([name, value]) => row('length', name, value)),
+      ...Object.entries(composition).map(([letter, { count }]) => row('residues', letter, count)),
+      ...Object.entries(composition).map(([letter, { fraction }]) => row('fraction', letter, fraction)),
+      ...Object.entries(unusual).map(([letter, { count }]) => row('unusual', letter, count)),
+    ];
+  });
+}
+
+/** Tables to read. */
+function tables(found: Found): string {
+  if ('splits' in found) {
+    const { splits } = found;
+    const rows = SPLITS.map((split) => [split, count(splits[split].sequences), count(splits[split].residues)]);
+    const filled = SPLITS.filter((split) => splits[split].sequences > 0);
+    const details = describe(filled.map((split) => [split, splits[split]]));
+    return [columns(['split', 'sequences', 'residues'], rows), ...details].join('\n');
+  }
+  const { length, composition, unusual, ...counts } = found;
+  const rows = Object.entries(counts).map(([name, value]) => [words(name), count(value)]);
+  return [columns(['', 'count'], rows), ...describe([['', found]])].join('\n');
 }
 
 /** Tables of lengths, composition and unusual letters; a column for each of `items`. */

@@ -69,8 +69,8 @@ export interface TrainingBatchOptions extends BatchOptions {
  *     for (const batch of trainingBatches(store.split('train'), { length: 1024, tokensPerBatch: 16384, seed: 1 })) …
  *
  * In `single` a batch holds sequences of about the same length (`bucketLengths`), so that little is padding and few
- * shapes occur. A crop keeps `<cls>` or `<eos>` only where it begins or ends with the protein (as in ESM-2, Lin et al.
- * 2023, appendix A.1). Which tokens are masked depends on seed, epoch and sequence, not on the batch.
+ * shapes occur. A crop keeps `<cls>` or `<eos>` only where it begins or ends with the protein, as ESM-2 was trained
+ * (Lin et al. 2023, supplementary materials). Which tokens are masked depends on seed, epoch and sequence, not on the batch.
  */
 export function trainingBatches(
   source: SequenceSource,

@@ -42,8 +42,10 @@ export interface BuildOptions extends SplitOptions {
   warnings?: Warnings;
   /** Replaces a store that is there; default false: an error. */
   overwrite?: boolean;
-  /** Size of a shard's tokens in bytes, about; default 64 MiB. */
+  /** Size of a shard's tokens in bytes, about, below 4 GiB; default 1 GiB. */
   shardBytes?: number;
+  /** Stops the build; nothing is left of it. */
+  signal?: AbortSignal;
   /** Called now and then. `totalBytes` is undefined where a source is a stream. */
   onProgress?: (progress: BuildProgress) => void;
 }
@@ -91,7 +93,7 @@ export async function buildStore(
   const scratch = join(temporary, 'scratch');
   await mkdir(scratch, { recursive: true });
   try {
-    const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options.shardBytes ?? 64 << 20);
+    const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options.shardBytes ?? 2 ** 30);
     const holdout = await Holdout.read(options.holdout ?? []);
     let all = sourceList(sources);
     const heldOut = new Set<number>();
@@ -99,6 +101,7 @@ export async function buildStore(
       all = await Promise.all(all.map((source, i) => spool(source, join(scratch, `source-${i}`))));
       // Which sequences are held out must be known before the first one that equals one of them is placed.
       for await (const record of readProteins(all, { ...options, warnings: new Warnings() })) {
+        options.signal?.throwIfAborted();
         if (holdout.matches(record.description)) heldOut.add(hash53(PROTEIN.encodeResidues(record.sequence)));
       }
       for (const entry of holdout.unmatched()) warnings.add('nothing to hold out has this name', entry);
@@ -112,7 +115,10 @@ export async function buildStore(
       bytes = done;
       progress();
     };
-    for await (const record of readProteins(all, { ...options, warnings, onBytes })) builder.add(record, heldOut);
+    for await (const record of readProteins(all, { ...options, warnings, onBytes })) {
+      options.signal?.throwIfAborted();
+      builder.add(record, heldOut);
+    }
     if (builder.sequences === 0)
       throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; is it a FASTA file?`);
     progress();

@@ -1,10 +1,17 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RESIDUES } from '../../src/data/alphabet.js';
 import { runCli } from './cli.js';
+
+const EXECUTABLE = fileURLToPath(new URL('../../bin/protein-lm', import.meta.url));
 
 let folder = '';
 beforeEach(() => {
@@ -100,6 +107,18 @@ describe('bad input is one line, exit code 1, and leaves nothing behind', () => 
     expect((await run(['build', 'a.fasta', '--out', 'tokens', '--overwrite'])).code).toBe(0);
   });
 
+  test('Ctrl-C ends the build and leaves nothing', async () => {
+    const child = spawn(process.execPath, [EXECUTABLE, 'data', 'build', '-', '--out', 'tokens'], { cwd: folder });
+    const ended = once(child, 'close');
+    child.stdin.write(proteins);
+    // The temporary folder shows that the build is under way.
+    while (readdirSync(folder).length === 0) await setTimeout(20);
+    child.kill('SIGINT');
+    const stderr = await text(child.stderr);
+    expect([await ended, stderr]).toEqual([[1, null], 'error: interrupted; nothing was written\n']);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   test('wrong usage exits with 2', async () => {
     write('a.fasta', proteins);
     expect((await run(['build', 'a.fasta'])).code).toBe(2);
@@ -121,6 +140,11 @@ describe('data stats', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ sequences: 21, unusual: { X: { count: 1, sequences: 1 } } });
     await run(['stats', 'a.fasta', '--out', 'stats.json']);
     expect(readFileSync(join(folder, 'stats.json'), 'utf8')).toBe(json.stdout);
+    await run(['stats', 'a.fasta', '--out', 'stats.csv']);
+    const csv = readFileSync(join(folder, 'stats.csv'), 'utf8').split('\n');
+    expect(csv.slice(0, 2)).toEqual(['split,statistic,name,value', 'all,count,sequences,21']);
+    expect(csv).toContain('all,unusual,X,1');
+    expect((await run(['stats', 'a.fasta', '--out', 'stats.xyz'])).code).toBe(2);
   });
 
   test('shows what build would refuse', async () => {
