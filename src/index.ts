@@ -38,6 +38,13 @@ export {
   findAssays,
 } from './scoring/benchmark.js';
 export { type BootstrapOptions, bootstrapSpearman, type Interval } from './scoring/bootstrap.js';
+export {
+  type EmbeddingOptions,
+  embedSequences,
+  type Pool,
+  type Pooling,
+  poolHiddenStates,
+} from './scoring/embeddings.js';
 export { type InferenceOptions, type Reading, readLogProbabilities } from './scoring/inference.js';
 export {
   auc,

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { benchmarkCommand } from './benchmark.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
+import { embedCommand } from './embed.js';
 import { describeError } from './errors.js';
 import { addExamples } from './options.js';
 import { scoreCommand } from './score.js';
@@ -21,6 +22,7 @@ export function program(): Command {
   root.addCommand(doctorCommand());
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
+  root.addCommand(embedCommand());
   addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
   prepare(root);
   return root;

@@ -109,11 +109,12 @@ export async function* readLogProbabilities(
 }
 
 /** A GPU wants many tokens at once; a processor's caches want few. */
-function defaultTokensPerBatch(): number {
+export function defaultTokensPerBatch(): number {
   return tf.getBackend() === 'webgpu' || tf.getBackend() === 'tensorflow' ? 65_536 : 4_096;
 }
 
-function viewsForLengths(
+/** For each length, the views of a sequence of so many tokens; see `WindowOptions`. */
+export function viewsForLengths(
   model: LanguageModel,
   window: WindowOptions = {},
   defaultMode: WindowMode,
