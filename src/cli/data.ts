@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
-import { buildStore } from '../data/build.js';
+import { buildStore, type SplitOptions } from '../data/build.js';
 import { InputError } from '../data/errors.js';
 import type { FastaSource } from '../data/fasta.js';
 import { writeFileAtomic } from '../data/files.js';
@@ -65,6 +65,12 @@ export function addDataOptions(command: Command): Command {
     .option('--strict', 'make every warning about the input an error');
 }
 
+/** `DataOptions` as `buildStore` and `cacheStore` take them. */
+export function splitOptions(options: DataOptions): SplitOptions {
+  const { validationFraction: validation, testFraction: test, holdout, invalid, nucleotides } = options;
+  return { fractions: { validation, test }, holdout, invalid, nucleotides };
+}
+
 interface BuildOptions extends DataOptions, CommonOptions {
   out: string;
   overwrite?: boolean;
@@ -100,11 +106,8 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
   let manifest: StoreManifest;
   try {
     manifest = await buildStore(sources, options.out, {
-      fractions: { validation: options.validationFraction, test: options.testFraction },
+      ...splitOptions(options),
       splitSeed: options.seed,
-      holdout: options.holdout,
-      invalid: options.invalid,
-      nucleotides: options.nucleotides,
       overwrite: options.overwrite,
       warnings,
       signal: stop.signal,
@@ -239,7 +242,7 @@ export function printWarnings(warnings: Warnings): void {
 }
 
 /** Progress through files: in megabytes, with the sequences so far. */
-function byteProgress(label: string, quiet: boolean | undefined) {
+export function byteProgress(label: string, quiet: boolean | undefined) {
   let progress: ReturnType<typeof createProgress> | undefined;
   return {
     update(bytes: number, totalBytes: number | undefined, sequences: number): void {

@@ -5,7 +5,9 @@ import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { embedCommand } from './embed.js';
 import { describeError } from './errors.js';
+import { evaluateCommand } from './evaluate.js';
 import { addExamples } from './options.js';
+import { pretrainCommand } from './pretrain.js';
 import { scoreCommand } from './score.js';
 
 /** Codes that commander gives to a request for help or the version, which is no error. */
@@ -19,11 +21,18 @@ export function program(): Command {
     .version(version, '--version', 'print the version')
     .helpCommand(false);
   root.addCommand(dataCommand());
-  root.addCommand(doctorCommand());
+  root.addCommand(pretrainCommand());
+  root.addCommand(evaluateCommand());
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());
-  addExamples(root, 'protein-lm doctor', 'protein-lm doctor --help');
+  root.addCommand(doctorCommand());
+  addExamples(
+    root,
+    'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
+    'protein-lm evaluate --model runs/first',
+    'protein-lm score protein.fasta --model runs/first',
+  );
   prepare(root);
   return root;
 }

@@ -23,9 +23,17 @@ export interface ProgressOptions {
   now?: () => number;
 }
 
+/** How far the work is where the count does not say it, for example because the time is limited. */
+export interface Estimate {
+  /** Share that is done, in [0, 1]. */
+  fraction: number;
+  /** Unknown at first. */
+  secondsLeft?: number;
+}
+
 export interface Progress {
-  /** `done` units are done so far; `detail` follows the rate, `secondsLeft` replaces the estimate by the rate. */
-  update(done: number, detail?: string, secondsLeft?: number): void;
+  /** `done` units are done so far; `detail` follows the rate. */
+  update(done: number, detail?: string, estimate?: Estimate): void;
   /** Prints a line above the bar. */
   log(line: string): void;
   /** Ends the bar with a last state; further calls do nothing. */
@@ -50,25 +58,26 @@ export function createProgress(options: ProgressOptions): Progress {
   const started = now();
   let drawn = started;
   let barShown = false;
-  let last: { done: number; detail?: string; secondsLeft?: number } | undefined;
+  let last: { done: number; detail?: string; estimate?: Estimate } | undefined;
   let lastPrinted: typeof last;
   let ended = false;
 
   function text(): string {
-    const { done, detail, secondsLeft } = last!;
+    const { done, detail, estimate } = last!;
     const { label, total, unit } = options;
     const seconds = (now() - started) / 1000;
     const rate = seconds > 0 ? (done - start) / seconds : 0;
-    const left = secondsLeft ?? (total !== undefined && rate > 0 ? (total - done) / rate : undefined);
+    const left = estimate ? estimate.secondsLeft : total !== undefined && rate > 0 ? (total - done) / rate : undefined;
     const parts = [`${count(done)}${total === undefined ? '' : `/${count(total)}`} ${unit}`];
     if (rate > 0) parts.push(`${formatRate(rate)} ${unit}/s`);
     if (left !== undefined && !ended) parts.push(`${formatDuration(left)} left`);
     if (ended) parts.push(`in ${formatDuration(seconds)}`);
     if (detail) parts.push(detail);
-    const fraction = total === undefined ? undefined : Math.min(1, total === 0 ? 1 : done / total);
+    const share = total === undefined ? undefined : total === 0 ? 1 : done / total;
+    const fraction = estimate?.fraction ?? share;
     if (fraction === undefined) return `${label}  ${parts.join('  ')}`;
-    const percent = `${Math.floor(fraction * 100)} %`.padStart(5);
-    const filled = Math.round(fraction * BAR_WIDTH);
+    const percent = `${Math.floor(Math.min(1, fraction) * 100)} %`.padStart(5);
+    const filled = Math.round(Math.min(1, fraction) * BAR_WIDTH);
     const bar = stream.isTTY ? ` ${'━'.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}` : '';
     return `${label}${bar} ${percent}  ${parts.join('  ')}`;
   }
@@ -85,9 +94,9 @@ export function createProgress(options: ProgressOptions): Progress {
   }
 
   return {
-    update(done, detail, secondsLeft) {
+    update(done, detail, estimate) {
       if (ended) return;
-      last = { done, detail, secondsLeft };
+      last = { done, detail, estimate };
       if (now() - drawn >= interval) draw();
     },
     log(line) {

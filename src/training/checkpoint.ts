@@ -11,6 +11,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { BatchCursor } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
 import { syncFolder, writeFileAtomic } from '../data/files.js';
 import { loadModel, saveModel } from '../model/files.js';
@@ -30,8 +31,8 @@ export interface TrainingState {
   recipe: Recipe;
   /** Folder of the token store, and its content's key: a run goes on only with the data it began with. */
   data: { folder: string; key: string };
-  /** Place in the data: what the batches need to go on with the next one. */
-  cursor: unknown;
+  /** Where in the data the next batch begins; absent at the start. */
+  cursor?: BatchCursor;
   /** Sums since the last line of `metrics.jsonl`. */
   window: Tally;
   /** Validation at this step, where there was one. */

@@ -1,24 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { adamW } from '../ops/adamW.js';
-
-/** AdamW's constants; the defaults are the Performer paper's (Choromanski et al. 2021, appendix A.3). */
-export interface OptimizerOptions {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  /** Decoupled weight decay of tensors of two or more dimensions; biases, gains and other vectors have none. */
-  weightDecay: number;
-  /** Global norm that gradients are clipped to. */
-  clip: number;
-}
-
-export const PAPER_OPTIMIZER: OptimizerOptions = {
-  beta1: 0.9,
-  beta2: 0.98,
-  epsilon: 1e-9,
-  weightDecay: 0.1,
-  clip: 0.5,
-};
+import type { OptimizerOptions } from './recipe.js';
 
 /** AdamW over a model's parameters. Owns two moments for each of them, zero at first. */
 export class Optimizer {

@@ -1,7 +1,25 @@
 import { InputError } from '../data/errors.js';
 import type { PRESETS } from '../model/config.js';
-import { type OptimizerOptions, PAPER_OPTIMIZER } from './optimizer.js';
 import type { Schedule } from './schedule.js';
+
+/** AdamW's constants; the defaults are the Performer paper's (Choromanski et al. 2021, appendix A.3). */
+export interface OptimizerOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled weight decay of tensors of two or more dimensions; biases, gains and other vectors have none. */
+  weightDecay: number;
+  /** Global norm that gradients are clipped to. */
+  clip: number;
+}
+
+export const PAPER_OPTIMIZER: OptimizerOptions = {
+  beta1: 0.9,
+  beta2: 0.98,
+  epsilon: 1e-9,
+  weightDecay: 0.1,
+  clip: 0.5,
+};
 
 /** How long a run lasts: until the first of these that is given is reached. */
 export interface Budget {
@@ -30,6 +48,28 @@ export interface Recipe extends OptimizerOptions {
   seed: number;
   budget: Budget;
 }
+
+/** How often things beside the training itself happen. None of it changes the weights. */
+export interface Cadence {
+  /** Steps between two lines of `metrics.jsonl`. */
+  logEvery: number;
+  /** Steps between two validations. */
+  validateEvery: number;
+  /** Sequences of the validation split that are taken, always the same. */
+  validationSequences: number;
+  /** Steps between two checkpoints; one is also saved every 15 minutes, and at the end. */
+  checkpointEvery: number;
+  /** Checkpoints kept, beside the best. */
+  keep: number;
+}
+
+export const DEFAULT_CADENCE: Cadence = {
+  logEvery: 10,
+  validateEvery: 200,
+  validationSequences: 200,
+  checkpointEvery: 200,
+  keep: 2,
+};
 
 /** Presets of the model. */
 export type Preset = keyof typeof PRESETS;

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '../engines/gradients.js';
+import type { TokenBatch } from '../data/batches.js';
 import { Random } from '../data/random.js';
 import type { LanguageModel } from '../model/model.js';
 import { gatherRows } from '../ops/gatherRows.js';
@@ -8,16 +9,7 @@ import type { Tally } from './metrics.js';
 import type { Optimizer } from './optimizer.js';
 
 /** Token rows that go through the model at once, and the positions to predict in them. */
-export interface Pass {
-  /** Input ids [batch * length], padded with the pad id. */
-  ids: Int32Array;
-  batch: number;
-  length: number;
-  /** Indices into `ids` of the positions whose hidden state predicts a label. [N] */
-  positions: Int32Array;
-  /** The tokens to predict. [N] */
-  labels: Int32Array;
-}
+export type Pass = Pick<TokenBatch, 'ids' | 'batch' | 'length' | 'positions' | 'labels'>;
 
 export interface StepOptions {
   learningRate: number;

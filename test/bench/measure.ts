@@ -56,7 +56,8 @@ function inference(model: LanguageModel): () => Promise<void> {
 
 /** The training step that `protein-lm pretrain` runs, on 15 % of the positions. */
 async function training(model: LanguageModel): Promise<() => Promise<void>> {
-  const { Optimizer, PAPER_OPTIMIZER } = await import('../../src/training/optimizer.js');
+  const { Optimizer } = await import('../../src/training/optimizer.js');
+  const { PAPER_OPTIMIZER } = await import('../../src/training/recipe.js');
   const { trainingStep } = await import('../../src/training/step.js');
   const optimizer = new Optimizer(model.trainable, PAPER_OPTIMIZER);
   const positions = Int32Array.from(ids.keys()).filter(() => random.uniform() < MASKED_SHARE);

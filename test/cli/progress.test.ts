@@ -33,6 +33,13 @@ test('what was done before a resume takes no part in the rate', () => {
   expect(written.join('')).toContain('2.0 steps/s  0:20 left');
 });
 
+test('an estimate stands in where the count does not say how far the work is', () => {
+  const { progress, clock, written } = watched({}, true);
+  clock.milliseconds = 10_000;
+  progress.update(50, 'loss 2.5', { fraction: 0.25, secondsLeft: 30 });
+  expect(written.join('')).toContain('25 %  50 steps  5.0 steps/s  0:30 left  loss 2.5');
+});
+
 test('elsewhere a plain line appears now and then', () => {
   const { progress, clock, written } = watched({ total: 1000, plainInterval: 10_000 }, false);
   for (let second = 1; second <= 25; second++) {

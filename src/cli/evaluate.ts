@@ -1,0 +1,118 @@
+import { basename, resolve } from 'node:path';
+import { from } from 'arquero';
+import { Command, Option } from 'commander';
+import { InputError } from '../data/errors.js';
+import type { SequenceSource } from '../data/sequences.js';
+import { SPLITS, type SplitName, type TokenStore } from '../data/store.js';
+import { DEFAULT_LENGTH, maxLength } from '../model/config.js';
+import type { Tally } from '../training/metrics.js';
+import { UsageError } from './errors.js';
+import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
+import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
+import { createProgress } from './progress.js';
+import { addTrainingDataOptions, openTrainingData, type TrainingDataOptions } from './trainingData.js';
+
+interface EvaluateOptions extends CommonOptions, OutputOptions, TrainingDataOptions {
+  model: string;
+  split?: (SplitName | 'all')[];
+  length?: number;
+  sequences?: number;
+}
+
+const TOKENS_PER_PASS = 8192;
+
+/** `protein-lm evaluate`: accuracy and perplexity of a model, beside those of the residue frequencies. */
+export function evaluateCommand(): Command {
+  const command = new Command('evaluate')
+    .description('Accuracy and perplexity at masked positions, beside those of the residue frequencies.')
+    .requiredOption('--model <folder>', 'run or model folder')
+    .addOption(
+      new Option('--split <name...>', 'splits of the data (default: validation, or all of --fasta)').choices([
+        ...SPLITS,
+        'all',
+      ]),
+    );
+  addTrainingDataOptions(command);
+  command
+    .option('--sequences <n>', 'take only so many sequences of a split', wholeNumber(1))
+    .option('--length <n>', "tokens of a window (default: the run's length)", wholeNumber(3));
+  addOutputOptions(command);
+  addCommonOptions(command, 'seed', 'device', 'threads');
+  command.action(evaluateModel);
+  return addExamples(
+    command,
+    'protein-lm evaluate --model runs/first',
+    'protein-lm evaluate --model runs/first --split validation test ood --out figures.csv',
+    'protein-lm evaluate --model esm2_t6_8M_UR50D --fasta proteins.fasta',
+  );
+}
+
+async function evaluateModel(options: EvaluateOptions): Promise<void> {
+  const output = tableOutput(options);
+  const { startEngine } = await import('../engines/index.js');
+  const { loadModel } = await import('../model/files.js');
+  const { latestCheckpoint, readState } = await import('../training/checkpoint.js');
+  const { evaluate, residueFrequencies } = await import('../training/evaluate.js');
+  const { figuresOf } = await import('../training/metrics.js');
+  const { openStore } = await import('../data/store.js');
+
+  const checkpoint = latestCheckpoint(options.model);
+  const run = checkpoint && readState(checkpoint);
+  const given = await openTrainingData(options);
+  if (!given && !run) throw new UsageError(`${options.model} is no run with data of its own: give --fasta or --data`);
+  const store = given ?? (await openStore(run!.data.folder));
+  const engine = await startEngine(options.device, { threads: options.threads });
+  const model = await loadModel(options.model);
+  const frequencies = residueFrequencies(store);
+  const length = Math.min(options.length ?? run?.recipe.length ?? DEFAULT_LENGTH, maxLength(model.config));
+  const rows: Record<string, string | number>[] = [];
+  for (const split of options.split ?? (options.fasta ? ['all' as const] : ['validation' as const])) {
+    const source = split === 'all' ? allSequences(store) : store.split(split);
+    if (source.size === 0) throw new InputError(`${store.folder}: no sequences in its ${split} split`);
+    const progress = createProgress({
+      label: `evaluating ${split}`,
+      total: Math.min(source.size, options.sequences ?? source.size),
+      unit: 'sequences',
+      quiet: options.quiet,
+    });
+    const { sequences, ...tallies } = await evaluate(model, source, frequencies, {
+      seed: options.seed,
+      length,
+      tokensPerPass: TOKENS_PER_PASS,
+      sequences: options.sequences,
+      onProgress: (done) => progress.update(done),
+    });
+    progress.end();
+    const row = (name: string, tally: Tally) => {
+      const { accuracy, perplexity } = figuresOf(tally);
+      rows.push({ split, model: name, sequences, positions: tally.positions, accuracy, perplexity });
+    };
+    row(basename(resolve(options.model)), tallies.model);
+    row('residue frequencies', tallies.baseline);
+  }
+  model.dispose();
+  store.close();
+  await engine.stop();
+  await output.write(from(rows));
+}
+
+/** The sequences of all splits, one after the other. */
+function allSequences(store: TokenStore): SequenceSource {
+  const splits = SPLITS.map((name) => store.split(name));
+  const at = <T>(read: (source: SequenceSource, i: number) => T) => {
+    return (i: number): T => {
+      let rest = i;
+      for (const split of splits) {
+        if (rest < split.size) return read(split, rest);
+        rest -= split.size;
+      }
+      throw new RangeError(`no sequence ${i}`);
+    };
+  };
+  return {
+    size: splits.reduce((sum, split) => sum + split.size, 0),
+    length: at((source, i) => source.length(i)),
+    tokens: at((source, i) => source.tokens(i)),
+    name: at((source, i) => source.name(i)),
+  };
+}

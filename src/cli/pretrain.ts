@@ -1,0 +1,301 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { InputError } from '../data/errors.js';
+import type { TokenStore } from '../data/store.js';
+import { type ModelConfig, newConfig, PRESETS, parseConfig } from '../model/config.js';
+import type { Figures } from '../training/metrics.js';
+import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type Recipe } from '../training/recipe.js';
+import type { Training, TrainingStatus } from '../training/run.js';
+import { UsageError } from './errors.js';
+import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
+import { createProgress, formatDuration } from './progress.js';
+import { addTrainingDataOptions, openTrainingData, type TrainingDataOptions } from './trainingData.js';
+
+interface PretrainOptions extends CommonOptions, TrainingDataOptions, Budget, Partial<Cadence> {
+  out: string;
+  resume?: boolean;
+  preset: keyof typeof PRESETS;
+  config?: string;
+  layers?: number;
+  hidden?: number;
+  heads?: number;
+  feedForward?: number;
+  attention?: ModelConfig['attention']['kind'];
+  causal?: boolean;
+  positions?: ModelConfig['position_embedding_type'];
+  dropout?: number;
+  length?: number;
+  mode?: Recipe['mode'];
+  learningRate?: number;
+  warmup?: number;
+  schedule?: Recipe['schedule'];
+  tokensPerBatch?: number;
+  tokensPerPass?: number;
+}
+
+/** Options that decide the weights: a run that goes on keeps those it was started with. */
+const FIXED = [
+  'preset',
+  'config',
+  'layers',
+  'hidden',
+  'heads',
+  'feedForward',
+  'attention',
+  'causal',
+  'positions',
+  'dropout',
+  'length',
+  'mode',
+  'learningRate',
+  'warmup',
+  'schedule',
+  'tokensPerBatch',
+  'tokensPerPass',
+  'seed',
+] as const;
+
+/** Exit code of a run that a signal stopped, as shells give it for Ctrl-C. */
+const INTERRUPTED = 130;
+
+/** `protein-lm pretrain`: trains a model on FASTA files or a token store, in a run folder. */
+export function pretrainCommand(): Command {
+  const command = new Command('pretrain')
+    .description('Train a protein language model on FASTA files.')
+    .requiredOption('--out <run>', 'folder of the run: model, checkpoints, metrics');
+  addTrainingDataOptions(command);
+  const choice = (flags: string, text: string, choices: readonly string[]) =>
+    command.addOption(new Option(flags, text).choices(choices));
+  command.option('--resume', 'go on from the last checkpoint of --out');
+  command.addOption(
+    new Option('--preset <name>', 'model and recipe').choices(Object.keys(PRESETS)).default('performer-36'),
+  );
+  command
+    .option('--config <file>', "a model's config.json instead of the preset's sizes; its `training` changes the recipe")
+    .option('--layers <n>', 'layers', wholeNumber(1))
+    .option('--hidden <n>', 'width of the hidden states', wholeNumber(1))
+    .option('--heads <n>', 'attention heads', wholeNumber(1))
+    .option('--feed-forward <n>', 'width of the feed-forward layer', wholeNumber(1));
+  choice('--attention <kind>', 'kind of attention (default: favor-relu)', ['favor-relu', 'softmax']);
+  choice('--positions <kind>', 'position embeddings (default: absolute)', ['absolute', 'rotary']);
+  command
+    .option('--causal', 'predict the next residue instead of masked ones')
+    .option('--dropout <share>', 'dropout in training', number(0, 0.99))
+    .option('--length <n>', 'tokens of a row, <cls> and <eos> included', wholeNumber(3));
+  choice('--mode <mode>', 'one cropped sequence a row, or rows packed with sequences', ['single', 'packed']);
+  command
+    .option('--steps <n>', 'train for so many steps', wholeNumber(1))
+    .option('--tokens <n>', 'or so many tokens', wholeNumber(1))
+    .option('--minutes <n>', 'or so many minutes', number(0))
+    .option('--tokens-per-batch <n>', 'tokens of a step', wholeNumber(3))
+    .option('--tokens-per-pass <n>', 'tokens through the model at once; less takes less memory', wholeNumber(3))
+    .option('--learning-rate <x>', 'learning rate', number(0, 10))
+    .option('--warmup <steps>', 'steps of linear warm-up', wholeNumber(0));
+  choice('--schedule <name>', 'learning rate after the warm-up', ['constant', 'cosine']);
+  command
+    .option('--log-every <steps>', 'steps between lines of metrics.jsonl', wholeNumber(1), DEFAULT_CADENCE.logEvery)
+    .option('--validate-every <steps>', 'steps between validations', wholeNumber(1), DEFAULT_CADENCE.validateEvery)
+    .option(
+      '--validation-sequences <n>',
+      'sequences of a validation',
+      wholeNumber(1),
+      DEFAULT_CADENCE.validationSequences,
+    )
+    .option(
+      '--checkpoint-every <steps>',
+      'steps between checkpoints, 15 minutes at most',
+      wholeNumber(1),
+      DEFAULT_CADENCE.checkpointEvery,
+    )
+    .option('--keep <n>', 'checkpoints kept, beside the best', wholeNumber(1), DEFAULT_CADENCE.keep);
+  addCommonOptions(command, 'seed', 'device', 'threads');
+  command.action((options: PretrainOptions) => pretrain(options, command));
+  return addExamples(
+    command,
+    'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
+    'protein-lm pretrain --data tokens/uniref50 --preset performer-12 --tokens-per-batch 65536 --out runs/p12',
+    'protein-lm pretrain --out runs/p12 --resume',
+  );
+}
+
+async function pretrain(options: PretrainOptions, command: Command): Promise<void> {
+  const { out, quiet } = options;
+  if (options.resume) {
+    const fixed = FIXED.filter((name) => command.getOptionValueSource(name) === 'cli');
+    if (fixed.length > 0) {
+      const flags = fixed.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+      throw new UsageError(`${flags.join(', ')}: a resumed run keeps what it was started with; leave it out`);
+    }
+  }
+  // What is wrong with the configuration shows before the data is read.
+  const fresh = options.resume ? undefined : newRun(options);
+  const { startEngine } = await import('../engines/index.js');
+  const { startTraining, resumeTraining, train } = await import('../training/run.js');
+  const log = (line: string) => quiet || process.stderr.write(`${line}\n`);
+
+  let store = await openTrainingData(options);
+  if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
+  const engine = await startEngine(options.device, { threads: options.threads });
+  try {
+    log(`engine: ${engine.device}, ${engine.description}`);
+    let training: Training;
+    if (fresh) {
+      training = startTraining(fresh.config, fresh.recipe, store!);
+    } else {
+      training = await resumeTraining(out);
+      const budget = budgetOf(options);
+      if (budget) training.state.recipe = { ...training.state.recipe, budget };
+      store ??= await openRunData(out, training);
+    }
+    log(describeTraining(training, store!));
+    await runWithProgress(options, training, store!, train);
+  } finally {
+    store?.close();
+    await engine.stop();
+  }
+}
+
+/** The configuration and recipe of a new run. */
+function newRun(options: PretrainOptions): { config: ModelConfig; recipe: Recipe } {
+  const { preset, attention, causal, positions, length } = options;
+  let config: ModelConfig;
+  let changes: Partial<Recipe> = {};
+  if (options.config === undefined) {
+    config = newConfig({
+      ...PRESETS[preset],
+      length: length ?? RECIPES[preset].length,
+      attention: { ...(attention && { kind: attention }), causal: causal ?? false },
+      ...(positions && { positions }),
+    });
+  } else {
+    ({ config, changes } = readConfigFile(options.config));
+    if (positions) config.position_embedding_type = positions;
+    if (attention && attention !== config.attention.kind) {
+      config.attention = { kind: attention, causal: config.attention.causal };
+      config.model_type = attention === 'softmax' ? 'esm' : 'performer';
+    }
+    if (causal) config.attention.causal = true;
+  }
+  const sizes = {
+    num_hidden_layers: options.layers,
+    hidden_size: options.hidden,
+    num_attention_heads: options.heads,
+    intermediate_size: options.feedForward,
+    hidden_dropout_prob: options.dropout,
+  };
+  for (const [name, value] of Object.entries(sizes)) {
+    if (value !== undefined) Object.assign(config, { [name]: value });
+  }
+  // Once more, because of what the options changed.
+  config = parseConfig(JSON.stringify(config), options.config ?? 'options');
+  const recipe = changeRecipe(RECIPES[preset], changes, options.config ?? 'options');
+  const { mode, learningRate, warmup, schedule, tokensPerBatch, tokensPerPass, seed } = options;
+  const budget = budgetOf(options);
+  const flags = { length, mode, learningRate, warmup, schedule, tokensPerBatch, tokensPerPass, seed, budget };
+  return { config, recipe: changeRecipe(recipe, flags, 'options') };
+}
+
+/** A config.json, whose `training` changes the recipe. */
+function readConfigFile(path: string): { config: ModelConfig; changes: Partial<Recipe> } {
+  let json: Record<string, unknown>;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new InputError(`${path}: ${code === 'ENOENT' ? 'no such file' : message}; give a model's config.json`);
+  }
+  const { training, ...model } = json;
+  return { config: parseConfig(JSON.stringify(model), path), changes: (training ?? {}) as Partial<Recipe> };
+}
+
+function budgetOf({ steps, tokens, minutes }: Budget): Budget | undefined {
+  return steps === undefined && tokens === undefined && minutes === undefined ? undefined : { steps, tokens, minutes };
+}
+
+/** The data that a run was started with. */
+async function openRunData(run: string, { state }: Training): Promise<TokenStore> {
+  const { openStore } = await import('../data/store.js');
+  try {
+    return await openStore(state.data.folder);
+  } catch (error) {
+    throw new InputError(
+      `the data of ${run} cannot be opened (${(error as Error).message}); give it with --fasta or --data`,
+    );
+  }
+}
+
+function describeTraining({ model, state }: Training, store: TokenStore): string {
+  const parameters = [...model.trainable.values()].reduce((sum, parameter) => sum + parameter.size, 0);
+  const { sequences, residues } = store.manifest.splits.train;
+  const count = (value: number) => value.toLocaleString('en-US');
+  return (
+    `model: ${count(parameters)} parameters, step ${count(state.step)}; ` +
+    `data: ${count(sequences)} sequences, ${count(residues)} residues to train on`
+  );
+}
+
+type Train = typeof import('../training/run.js').train;
+
+async function runWithProgress(
+  options: PretrainOptions,
+  training: Training,
+  store: TokenStore,
+  train: Train,
+): Promise<void> {
+  const { out, quiet, logEvery, validateEvery, validationSequences, checkpointEvery, keep } = options;
+  const { recipe, step: firstStep, seconds: firstSeconds } = training.state;
+  const progress = createProgress({
+    label: 'training',
+    total: recipe.budget.steps,
+    unit: 'steps',
+    start: firstStep,
+    quiet,
+  });
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    controller.abort();
+    progress.log('stopping after this step; once more stops at once');
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  let firstFraction: number | undefined;
+  const onStep = (status: TrainingStatus) => {
+    firstFraction ??= status.fraction;
+    const share = status.fraction - firstFraction;
+    const secondsLeft = share > 0 ? ((status.seconds - firstSeconds) * (1 - status.fraction)) / share : undefined;
+    const detail = `loss ${status.loss.toFixed(3)}  ${figures(status)}  ${Math.round(status.tokensPerSecond).toLocaleString('en-US')} tokens/s`;
+    progress.update(status.step, detail, { fraction: status.fraction, secondsLeft });
+  };
+  try {
+    const result = await train(out, training, store, {
+      cadence: { logEvery, validateEvery, validationSequences, checkpointEvery, keep },
+      signal: controller.signal,
+      onStep,
+      onValidation: (step, model, baseline) => progress.log(`step ${step}: validation ${compared(model, baseline)}`),
+    });
+    progress.end();
+    if (!result.finished) {
+      process.stderr.write(
+        `stopped after step ${result.step}; go on with: protein-lm pretrain --out ${out} --resume\n`,
+      );
+      process.exitCode = INTERRUPTED;
+    } else if (!quiet) {
+      const work = `${result.step.toLocaleString('en-US')} steps, ${result.tokens.toLocaleString('en-US')} tokens`;
+      const outcome = result.validation
+        ? `; validation ${compared(result.validation.model, result.validation.baseline)}`
+        : '';
+      process.stderr.write(`${out}: ${work} in ${formatDuration(result.seconds)}${outcome}\n`);
+    }
+  } finally {
+    progress.end();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+function figures({ accuracy, perplexity }: Figures): string {
+  return `perplexity ${perplexity.toFixed(2)}  accuracy ${(100 * accuracy).toFixed(1)} %`;
+}
+
+function compared(model: Figures, baseline: Figures): string {
+  return `${figures(model)} (residue frequencies: ${figures(baseline)})`;
+}
