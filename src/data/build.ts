@@ -85,7 +85,8 @@ export async function buildStore(
   const fractions = checkFractions(options.fractions);
   const target = resolve(folder);
   if (existsSync(target)) {
-    if (!options.overwrite) throw new InputError(`${folder}: it exists already; take another name, or overwrite it`);
+    if (!options.overwrite)
+      throw new InputError(`${folder}: it exists already; take another name, or replace it (--overwrite)`);
     // Opening it shows that nothing but a store is thrown away.
     (await openStore(folder)).close();
   }
@@ -119,8 +120,9 @@ export async function buildStore(
       options.signal?.throwIfAborted();
       builder.add(record, heldOut);
     }
-    if (builder.sequences === 0)
+    if (builder.sequences === 0) {
       throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; is it a FASTA file?`);
+    }
     progress();
     const manifest = builder.finish(holdout.given);
     // The identifiers are compared once they can be read back: hashes alone may be equal by chance.
@@ -131,9 +133,11 @@ export async function buildStore(
     await save();
     await rm(scratch, { recursive: true });
     await syncFolder(temporary);
-    if (options.overwrite) await rm(target, { recursive: true, force: true });
+    const replaced = existsSync(target) && options.overwrite ? `${temporary}.old` : undefined;
+    if (replaced) await rename(target, replaced);
     await rename(temporary, target);
     await syncFolder(dirname(target));
+    if (replaced) await rm(replaced, { recursive: true });
     return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });

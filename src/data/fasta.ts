@@ -126,9 +126,13 @@ export async function* readFasta(
   for (const source of sourceList(sources)) yield* readSource(source, onBytes, options.warnings);
 }
 
-/** One source or several, as a list. */
+/** One source or several, as a list. @throws InputError for standard input twice. */
 export function sourceList(sources: FastaSource | readonly FastaSource[]): FastaSource[] {
-  return Array.isArray(sources) ? [...sources] : [sources as FastaSource];
+  const list: FastaSource[] = Array.isArray(sources) ? [...sources] : [sources as FastaSource];
+  if (list.filter((source) => source === '-').length > 1) {
+    throw new InputError('-: standard input is named twice, but can be read only once; name it once');
+  }
+  return list;
 }
 
 /** How messages call a source. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { gunzipSync } from 'node:zlib';
 import { InputError } from './errors.js';
 
 /**
@@ -18,7 +19,7 @@ export class Holdout {
 
   /**
    * Each of `given` is an entry, or a file of them: one a line (text after the first white space is a note, `#` begins
-   * a comment), or a FASTA file, whose identifiers count.
+   * a comment), or a FASTA file, whose identifiers count; plain or gzip.
    */
   static async read(given: readonly string[]): Promise<Holdout> {
     const entries: string[] = [];
@@ -69,12 +70,16 @@ export class Holdout {
   }
 }
 
+/** What the system says of a name that is no file's. */
+const NO_FILE = new Set<string | undefined>(['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG']);
+
 async function readIfFile(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    const bytes = await readFile(path);
+    return (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined;
-    throw error;
+    if (NO_FILE.has(code)) return undefined;
+    throw code?.startsWith('Z_') ? new InputError(`${path}: the gzip file is damaged; get it again`) : error;
   }
 }

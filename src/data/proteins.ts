@@ -48,7 +48,7 @@ const INVALID_RAW = /[^LAGVSERTIDPKQNFYMHWCXBUZOJ.-]/i;
  * - a record without identifier is named `record_N`: warning
  * - text before the first record and files without one: warning
  * - any other letter: `invalid`
- * - sequences that look like nucleotides: `nucleotides`. They do where of 50 letters or more at least 95 % are
+ * - sequences that look like nucleotides: `nucleotides`. They do where of 20 letters or more at least 95 % are
  *   A, C, G, T, U or N, with A, C, G and T or U at 5 % or more each.
  *
  * @throws InputError with file, line, record and column
@@ -58,7 +58,7 @@ export async function* readProteins(
   options: ProteinOptions = {},
 ): AsyncGenerator<ProteinRecord, void, undefined> {
   const { warnings = new Warnings(), invalid = 'error', duplicates = 'ignore' } = options;
-  const nucleotides = options.nucleotides ? undefined : new NucleotideCheck();
+  const nucleotides = options.nucleotides ? undefined : new NucleotideCheck('nucleotides' in options);
   const seen = new Map<string, string>();
   for await (const record of readFasta(sources, { warnings, onBytes: options.onBytes })) {
     let { id, sequence } = record;
@@ -74,7 +74,7 @@ export async function* readProteins(
       warnings.add('letter J (leucine or isoleucine), read as X', record.where);
     }
     if (INVALID.test(sequence)) {
-      if (invalid === 'error') throw invalidLetter(record);
+      if (invalid === 'error') throw invalidLetter(record, 'invalid' in options);
       if (invalid === 'skip') {
         warnings.add('letter outside the alphabet, sequence skipped', record.where);
         continue;
@@ -107,25 +107,33 @@ const MISPLACED: Record<string, string> = {
   ';': '; in a sequence; comment lines are only possible before the first record, take them out',
   '#': '# in a sequence; comment lines are only possible before the first record, take them out',
   '>': '> inside a sequence; a header begins at the start of its line',
-  '*': '* (stop) inside a sequence; translate one reading frame, or take --invalid skip',
+  '*': '* (stop) inside a sequence; translate one reading frame',
 };
 
-function invalidLetter(record: FastaRecord): InputError {
+/** `offered`: whether the caller lets its user choose what becomes of such a letter. */
+function invalidLetter(record: FastaRecord, offered: boolean): InputError {
   const index = record.sequence.search(INVALID_RAW);
   const { line, column } = record.locate(index);
   const letter = record.sequence[index]!;
-  const what =
-    MISPLACED[letter] ??
-    `${JSON.stringify(letter)} is no letter of a protein (${LETTERS}); ` +
-      'correct it, or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)';
-  return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}`);
+  const what = MISPLACED[letter] ?? `${JSON.stringify(letter)} is no letter of a protein (${LETTERS}); correct it`;
+  const choice = offered ? ', or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)' : '';
+  return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}${choice}`);
 }
+
+/** Letters that make the nucleotide check sure: a peptide of 20 has them all by chance once in 10^11. */
+const ENOUGH = 20;
 
 /** Tells DNA and RNA by their letters, over as many records as it takes to be sure. */
 class NucleotideCheck {
   #total = 0;
   #counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
   #file = '';
+  readonly #choice: string;
+
+  /** `offered`: whether the caller lets its user take nucleotides. */
+  constructor(offered: boolean) {
+    this.#choice = offered ? ', or take --nucleotides' : '';
+  }
 
   take(sequence: string, record: FastaRecord): void {
     if (record.file !== this.#file) this.#reset(record.file);
@@ -137,12 +145,12 @@ class NucleotideCheck {
       else if (letter === 'U') counts.T++;
     }
     this.#total += length;
-    if (this.#total < 50) return;
+    if (this.#total < ENOUGH) return;
     const { A, C, G, T, N } = counts;
     const few = 0.05 * this.#total;
     if (A + C + G + T + N >= 0.95 * this.#total && Math.min(A, C, G, T) >= few) {
       throw new InputError(
-        `${record.where}: this looks like DNA or RNA, proteins are needed; translate it first, or take --nucleotides`,
+        `${record.where}: this looks like DNA or RNA, proteins are needed; translate it first${this.#choice}`,
       );
     }
     this.#reset(record.file);

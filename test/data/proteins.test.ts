@@ -84,6 +84,7 @@ describe('nucleotides', () => {
   test.each([
     ['DNA', `>gene\n${dna(100, 'ACGT')}\n`],
     ['RNA in lower case', `>gene\n${dna(100, 'acgu')}\n`],
+    ['a short read', '>r\nACGTTGCAACGGTACCTTGA\n'],
     ['DNA with N', `>gene\n${dna(100, 'ACGTN')}\n`],
     ['many short reads', Array.from({ length: 20 }, (_, i) => `>r${i}\n${dna(10, 'ACGT', i)}\n`).join('')],
     ['one gene behind proteins', `>p\n${RESIDUES.repeat(10)}\n>gene\n${dna(300, 'ACGT')}\n`],

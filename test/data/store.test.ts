@@ -10,6 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RESIDUES } from '../../src/data/alphabet.js';
 import { type BuildOptions, buildStore } from '../../src/data/build.js';
@@ -150,8 +151,8 @@ describe('holdout', () => {
   test('takes files of identifiers and FASTA files', async () => {
     const list = join(folder, 'list.txt');
     writeFileSync(list, '# families\na.4.6.1 winged helix\n\nrest\r\n');
-    const proteins = join(folder, 'proteins.fasta');
-    writeFileSync(proteins, '>P4 something\nMK\n');
+    const proteins = join(folder, 'proteins.fasta.gz');
+    writeFileSync(proteins, gzipSync('>P4 something\nMK\n'));
     expect(await heldOut([list, proteins])).toEqual(['P3_1', 'P4', 'rest']);
   });
 
@@ -204,6 +205,14 @@ describe('building is all or nothing', () => {
       /is .* a folder of/,
     );
     expect(existsSync(join(folder, 'input.fasta'))).toBe(true);
+  });
+
+  test('a store is replaced where asked, without remains', async () => {
+    await build('>a\nMK\n');
+    const store = await build('>b\nACD\n');
+    expect(contents(store, 'train')).toEqual([{ id: 'b', sequence: 'ACD' }]);
+    expect(readdirSync(folder).toSorted()).toEqual(['input.fasta', 'store']);
+    await expect(buildStore(['-', '-'], join(folder, 'other'))).rejects.toThrow(/standard input is named twice/);
   });
 
   test('the same input gives the same bytes', async () => {
