@@ -14,6 +14,7 @@ interface TensorData {
 interface Program {
   constructor: { name: string };
   pipeline: GPUComputePipeline;
+  shaderKey: string;
   dispatch: [number, number, number];
   outputShape: number[];
   size?: boolean;
@@ -43,6 +44,7 @@ interface TfjsBackend extends KernelBackend {
   makeTensorInfo(shape: number[], dtype: DataType, values?: tf.backend_util.TypedArray): TensorInfo;
   makeUniforms(uniforms: Uniforms): GPUBufferBinding;
   tensorToBinding(tensor: TensorInfo): GPUBufferBinding;
+  runWebGPUProgram(program: Program, inputs: TensorInfo[], ...rest: unknown[]): TensorInfo;
   recordAndSubmit(program: Program, output: TensorInfo, inputs: TensorInfo[], uniforms?: Uniforms): void;
   dispose(): void;
 }
@@ -63,6 +65,7 @@ export class Backend extends Tfjs {
   private failure: Error | undefined;
   private readonly constants = new Map<string, GPUBuffer>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
+  private readonly layouts = new Map<string, GPUPipelineLayout>();
   private dispatches = 0;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo) {
@@ -118,6 +121,12 @@ export class Backend extends Tfjs {
     return { buffer: this.constantBuffer(layOut(uniforms)) };
   }
 
+  override runWebGPUProgram(program: Program, inputs: TensorInfo[], ...rest: unknown[]): TensorInfo {
+    // The code of cumsum and cumprod has the length in it, which tfjs forgot in the key that it is found again by.
+    if (program.constructor.name === 'CumProgram') program.shaderKey += `_${program.outputShape.at(-1)}`;
+    return super.runWebGPUProgram(program, inputs, ...rest);
+  }
+
   /** One of tfjs's own kernels. */
   override recordAndSubmit(program: Program, output: TensorInfo, inputs: TensorInfo[], more: Uniforms = []): void {
     const uniforms: Uniforms = [
@@ -151,20 +160,27 @@ export class Backend extends Tfjs {
 
   /**
    * Runs one of our kernels.
-   * @param source WGSL with one entry point `main`; its storage buffers are bindings 0, 1, …, in the order of
-   * `buffers`, and its constants, where it has any, a uniform at the binding after them
+   * @param source WGSL with one entry point `main`; its bindings are `reads`, `writes` and a uniform, in this order
    * @param constants bytes of the uniform
    */
   launch(
     name: string,
     source: string,
-    buffers: GPUBuffer[],
+    reads: GPUBuffer[],
+    writes: GPUBuffer[],
+    constants: Uint8Array,
     workgroups: [number, number, number],
-    constants?: Uint8Array,
   ): void {
-    const bindings: GPUBufferBinding[] = buffers.map((buffer) => ({ buffer }));
-    if (constants) bindings.push({ buffer: this.constantBuffer(constants) });
-    this.encode(name, this.pipelineOf(name, source), bindings, workgroups);
+    const bindings: GPUBufferBinding[] = [...reads, ...writes].map((buffer) => ({ buffer }));
+    bindings.push({ buffer: this.constantBuffer(constants) });
+    let pipeline = this.pipelines.get(source);
+    if (!pipeline) {
+      const module = this.device.createShaderModule({ label: name, code: source });
+      const layout = this.layoutOf(reads.length, writes.length);
+      pipeline = this.device.createComputePipeline({ label: name, layout, compute: { module } });
+      this.pipelines.set(source, pipeline);
+    }
+    this.encode(name, pipeline, bindings, workgroups);
   }
 
   override dispose(): void {
@@ -196,14 +212,21 @@ export class Backend extends Tfjs {
     if (++this.dispatches >= BATCH) this.submitQueue();
   }
 
-  private pipelineOf(name: string, source: string): GPUComputePipeline {
-    let pipeline = this.pipelines.get(source);
-    if (!pipeline) {
-      const module = this.device.createShaderModule({ label: name, code: source });
-      pipeline = this.device.createComputePipeline({ label: name, layout: 'auto', compute: { module } });
-      this.pipelines.set(source, pipeline);
+  /** Not left to WebGPU to find out, which drops what a kernel happens not to use. */
+  private layoutOf(reads: number, writes: number): GPUPipelineLayout {
+    const key = `${reads},${writes}`;
+    let layout = this.layouts.get(key);
+    if (!layout) {
+      const typeOf = (i: number) => (i < reads ? 'read-only-storage' : i < reads + writes ? 'storage' : 'uniform');
+      const entries = [...Array(reads + writes + 1).keys()].map((binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: typeOf(binding) as GPUBufferBindingType },
+      }));
+      layout = this.device.createPipelineLayout({ bindGroupLayouts: [this.device.createBindGroupLayout({ entries })] });
+      this.layouts.set(key, layout);
     }
-    return pipeline;
+    return layout;
   }
 
   private constantBuffer(bytes: Uint8Array): GPUBuffer {

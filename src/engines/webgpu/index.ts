@@ -23,6 +23,7 @@ export const webgpu: EngineKind = {
     // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
     let gpu: GPU | undefined = found.gpu;
     const { Backend } = await import('./backend.js');
+    await import('./kernels/index.js');
     const backend = withNavigator(gpu, () => new Backend(device, info));
     tf.registerBackend('webgpu', () => backend);
     await tf.setBackend('webgpu');
