@@ -148,7 +148,10 @@ export class Backend extends Tfjs {
   /** A buffer of a tensor on the GPU, uploaded or allocated if it is not there yet. */
   bufferOf(tensor: TensorInfo): GPUBuffer {
     this.uploadToGPU(tensor.dataId);
-    return this.tensorMap.get(tensor.dataId).resource!;
+    const { resource, dtype } = this.tensorMap.get(tensor.dataId);
+    if ((dtype === 'float32') !== (tensor.dtype === 'float32'))
+      throw new Error(`a tensor of ${tensor.dtype} whose values are ${dtype}: cast it with tf.cast`);
+    return resource!;
   }
 
   /** As `bufferOf`, for a kernel that changes the values in place: a copy that was read before is forgotten. */

@@ -1,5 +1,6 @@
 // Registers our kernels with tfjs.
 import './adamW.js';
+import './cast.js';
 import './addLayerNorm.js';
 import './favorReluAttention.js';
 import './gatherRows.js';
