@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 
 /** The GPU's handle with everything that was asked of it. */
 export interface OpenDevice {
@@ -35,6 +37,8 @@ const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis', 'disable-dawn-fe
  * @param backend Dawn's backend; `null` computes nothing, for measuring what JavaScript costs
  */
 export async function findAdapter(backend?: 'null'): Promise<Found> {
+  // Without any driver Dawn fails as well, but complains on standard error.
+  if (!backend && !hasDriver()) return whyNone();
   let dawn: typeof import('webgpu');
   try {
     dawn = await import('webgpu');
@@ -81,6 +85,20 @@ function firstLine(error: unknown): string {
   return String((error as Error).message ?? error).split('\n')[0];
 }
 
+/** Whether Vulkan's loader would find a driver's manifest; other systems bring their drivers along. */
+function hasDriver(): boolean {
+  if (process.platform !== 'linux') return true;
+  const { env } = process;
+  const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES;
+  if (named) return named.split(':').some((path) => existsSync(path));
+  const shared = (env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':');
+  const own = env.XDG_DATA_HOME || join(homedir(), '.local/share');
+  return ['/usr/local/etc', '/etc', own, ...shared].some((folder) => {
+    const manifests = join(folder, 'vulkan/icd.d');
+    return existsSync(manifests) && readdirSync(manifests).some((file) => file.endsWith('.json'));
+  });
+}
+
 /** Why Dawn finds no GPU on this machine, as far as one can see from outside. */
 function whyNone(): { reason: string; install?: string } {
   if (process.platform !== 'linux') return { reason: 'no GPU with a driver for it' };
@@ -99,7 +117,7 @@ function whyNone(): { reason: string; install?: string } {
   if (existsSync('/dev/dri')) {
     return { reason: 'a GPU without a Vulkan driver', install: 'apt-get install mesa-vulkan-drivers (AMD, Intel)' };
   }
-  return { reason: 'no GPU: no Vulkan driver finds a device' };
+  return { reason: 'no GPU that a Vulkan driver knows' };
 }
 
 /** Whether the system's loader finds a library: it is no addon, so loading it fails, but with another complaint. */
