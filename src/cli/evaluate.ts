@@ -85,14 +85,7 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
     progress.end();
     const row = (name: string, tally: Tally) => {
       const { accuracy, perplexity } = figuresOf(tally);
-      rows.push({
-        split,
-        model: name,
-        sequences,
-        positions: tally.positions,
-        accuracy: significant(accuracy),
-        perplexity: significant(perplexity),
-      });
+      rows.push({ split, model: name, sequences, positions: tally.positions, accuracy, perplexity });
     };
     row(basename(resolve(options.model)), tallies.model);
     row('residue frequencies', tallies.baseline);
@@ -122,9 +115,4 @@ function allSequences(store: TokenStore): SequenceSource {
     tokens: at((source, i) => source.tokens(i)),
     name: at((source, i) => source.name(i)),
   };
-}
-
-/** Six digits are what float32 and the number of positions bear. */
-function significant(value: number): number {
-  return Number(value.toPrecision(6));
 }

@@ -1,16 +1,65 @@
 import { InputError } from '../data/errors.js';
+import type { KernelFunction } from '../ops/favorKernelAttention.js';
+
+/** The kinds of attention, Performer-ReLU first. */
+export const ATTENTION_KINDS = [
+  'favor-relu',
+  'favor-softmax',
+  'favor-trig',
+  'favor-kernel',
+  'softmax',
+  'linformer',
+  'lsh',
+] as const;
+export type AttentionKind = (typeof ATTENTION_KINDS)[number];
+
+/** Functions of `favor-kernel`. */
+export const KERNELS: KernelFunction[] = ['relu', 'exp', 'sigmoid', 'gelu', 'abs', 'cos', 'tanh', 'identity', 'elu+1'];
 
 /** Which attention a model has, and its options: the `attention` field of config.json. */
 export interface AttentionConfig {
-  kind: 'favor-relu' | 'softmax';
+  kind: AttentionKind;
   /** Whether a token sees only itself and those before it. */
   causal: boolean;
-  /** `deterministic`: the kernel's function on queries and keys as they are; the others project them first. */
-  features?: 'deterministic' | 'orthogonal' | 'iid';
-  /** Rows of the projection. */
+  /**
+   * `favor-*`: how queries and keys are projected. `deterministic` (`favor-relu` and `favor-kernel` only, and their
+   * default): not at all; `orthogonal` (the others' default), `regularized` and `iid`: by random matrices.
+   */
+  features?: 'deterministic' | 'orthogonal' | 'regularized' | 'iid';
+  /** `favor-*`: rows of the projection, default 256. `favor-trig` has two features a row. */
   num_features?: number;
-  /** ε that the features are shifted by. */
+  /** `favor-kernel`: the function of its features. Default `relu`. */
+  kernel?: KernelFunction;
+  /** `favor-*` but `favor-trig`: ε that the features are shifted by, default 1e-3, for `favor-softmax` 1e-6. */
   kernel_epsilon?: number;
+  /** Training steps after which random features, or the rotations of `lsh`, are drawn anew. Default: never. */
+  redraw_interval?: number;
+  /** `linformer`: keys that are left for each query. Default 600. */
+  projected_length?: number;
+  /** `lsh`: rounds of hashing. Default 4. */
+  num_hashes?: number;
+  /** `lsh`: buckets of a long sequence, an even number; one of n chunks has n where that is fewer. Default 64. */
+  num_buckets?: number;
+  /** `lsh`: tokens of a chunk. Default 64. */
+  chunk_length?: number;
+}
+
+const ATTENTION_DEFAULTS: Record<AttentionKind, Partial<AttentionConfig>> = {
+  'favor-relu': { features: 'deterministic', kernel_epsilon: 1e-3 },
+  'favor-softmax': { features: 'orthogonal', kernel_epsilon: 1e-6 },
+  'favor-trig': { features: 'orthogonal' },
+  'favor-kernel': { kernel: 'relu', features: 'deterministic', kernel_epsilon: 1e-3 },
+  softmax: {},
+  linformer: { projected_length: 600 },
+  lsh: { num_hashes: 4, num_buckets: 64, chunk_length: 64 },
+};
+
+/** An attention's configuration with the defaults of its kind, `favor-relu` where none is said. */
+export function completeAttention(attention: Partial<AttentionConfig>): AttentionConfig {
+  const { kind = 'favor-relu', causal = false } = attention;
+  const complete = { kind, causal, ...ATTENTION_DEFAULTS[kind], ...attention };
+  const random = complete.features !== undefined && complete.features !== 'deterministic';
+  return random ? { ...complete, num_features: complete.num_features ?? 256 } : complete;
 }
 
 /** A model's config.json: Hugging Face's fields of an ESM model, and `attention`. */
@@ -67,11 +116,7 @@ export interface NewModelOptions extends ModelSizes {
 
 /** The configuration of a new model: a Performer-ReLU unless `attention` says otherwise. */
 export function newConfig(options: NewModelOptions): ModelConfig {
-  const attention: AttentionConfig = { kind: 'favor-relu', causal: false, ...options.attention };
-  if (attention.kind === 'favor-relu') {
-    attention.features ??= 'deterministic';
-    attention.kernel_epsilon ??= 1e-3;
-  }
+  const attention = completeAttention(options.attention ?? {});
   return checkConfig(
     {
       model_type: attention.kind === 'softmax' ? 'esm' : 'performer',
@@ -113,7 +158,6 @@ export function parseConfig(text: string, where: string): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError(`${where}: not a JSON object: give a model's config.json`);
   const fields = json as Record<string, unknown>;
-  const attention = (fields.attention ?? {}) as Partial<AttentionConfig>;
   const config = {
     model_type: 'esm',
     vocab_size: 33,
@@ -127,12 +171,7 @@ export function parseConfig(text: string, where: string): ModelConfig {
     emb_layer_norm_before: false,
     token_dropout: false,
     ...withoutNulls(fields),
-    attention: {
-      kind: 'softmax',
-      ...(attention.kind === 'favor-relu' ? { features: 'deterministic', kernel_epsilon: 1e-3 } : {}),
-      ...attention,
-      causal: attention.causal ?? false,
-    },
+    attention: completeAttention({ kind: 'softmax', ...(fields.attention as Partial<AttentionConfig> | undefined) }),
   } as ModelConfig;
   return checkConfig(config, where);
 }
@@ -173,22 +212,48 @@ function checkConfig(config: ModelConfig, where: string): ModelConfig {
   if (config.position_embedding_type === 'rotary' && headSize % 2 !== 0)
     fail('hidden_size / num_attention_heads', headSize, 'even for rotary positions');
   oneOf('tie_word_embeddings', config.tie_word_embeddings, [true]);
-  const { attention } = config;
-  oneOf('attention.kind', attention.kind, ['favor-relu', 'softmax']);
-  oneOf('attention.causal', attention.causal, [true, false]);
-  if (attention.kind === 'favor-relu') {
-    oneOf('attention.features', attention.features, ['deterministic', 'orthogonal', 'iid']);
-    if (!((attention.kernel_epsilon as number) > 0))
-      fail('attention.kernel_epsilon', attention.kernel_epsilon, 'above 0');
-    if (attention.features !== 'deterministic' && !((attention.num_features as number) >= 1))
-      fail('attention.num_features', attention.num_features, 'a whole number above 0');
-  }
+  checkAttention(config.attention, fail, oneOf);
   return config;
 }
 
-/** Tokens of the longest sequence that the model takes, <cls> and <eos> included; Infinity for rotary positions. */
+/** The range of each number of an attention's configuration. */
+const ATTENTION_RANGES = {
+  num_features: [1, 65_536],
+  redraw_interval: [1, Number.MAX_SAFE_INTEGER],
+  projected_length: [1, 2 ** 24],
+  num_hashes: [1, 64],
+  num_buckets: [2, 65_536],
+  chunk_length: [1, 2 ** 24],
+} as const;
+
+function checkAttention(
+  attention: AttentionConfig,
+  fail: (field: string, value: unknown, need: string) => never,
+  oneOf: (field: string, value: unknown, allowed: unknown[]) => void,
+): void {
+  const { kind, causal, features, kernel, kernel_epsilon: epsilon } = attention;
+  oneOf('attention.kind', kind, [...ATTENTION_KINDS]);
+  oneOf('attention.causal', causal, kind === 'linformer' ? [false] : [true, false]);
+  const known = ['kind', 'causal', 'features', 'kernel', 'kernel_epsilon', ...Object.keys(ATTENTION_RANGES)];
+  for (const [field, value] of Object.entries(attention))
+    if (!known.includes(field)) fail(`attention.${field}`, value, `left out: there are ${known.join(', ')}`);
+  if (kind.startsWith('favor-')) {
+    const random = ['orthogonal', 'regularized', 'iid'];
+    const projectionFree = kind === 'favor-relu' || kind === 'favor-kernel';
+    oneOf('attention.features', features, projectionFree ? ['deterministic', ...random] : random);
+    if (kind !== 'favor-trig' && !((epsilon as number) > 0)) fail('attention.kernel_epsilon', epsilon, 'above 0');
+  }
+  if (kind === 'favor-kernel') oneOf('attention.kernel', kernel, KERNELS);
+  for (const [field, [minimum, maximum]] of Object.entries(ATTENTION_RANGES)) {
+    const value = attention[field as keyof typeof ATTENTION_RANGES];
+    if (value !== undefined && !(Number.isInteger(value) && value >= minimum && value <= maximum))
+      fail(`attention.${field}`, value, `a whole number from ${minimum} to ${maximum}`);
+  }
+  if (kind === 'lsh' && attention.num_buckets! % 2 !== 0) fail('attention.num_buckets', attention.num_buckets, 'even');
+}
+
+/** Tokens of the longest sequence that the model takes, <cls> and <eos> included: without limit for rotary positions. */
 export function maxLength(config: ModelConfig): number {
-  return config.position_embedding_type === 'rotary'
-    ? Number.POSITIVE_INFINITY
-    : config.max_position_embeddings - config.pad_token_id - 1;
+  const limited = config.position_embedding_type === 'absolute' || config.attention.kind === 'linformer';
+  return limited ? config.max_position_embeddings - config.pad_token_id - 1 : Number.POSITIVE_INFINITY;
 }

@@ -5,6 +5,7 @@ import { Random } from '../data/random.js';
 import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
 import { dropoutHash } from '../ops/dropout.js';
 import { linear } from '../ops/linear.js';
+import { recompute } from '../ops/recompute.js';
 import { rotary } from '../ops/rotary.js';
 import { tokenEmbedding } from '../ops/tokenEmbedding.js';
 import type { Attention } from './attention/attention.js';
@@ -16,6 +17,11 @@ import { parameterSpecs } from './parameters.js';
 export interface EncodeOptions {
   /** Unsigned 32-bit seed of this pass's dropout; without it nothing is dropped. */
   dropoutSeed?: number;
+  /**
+   * Gradient checkpointing: keeps each block's input only, and computes the block once more for its gradients, which
+   * stay the same bit for bit. A third more time, a fraction of the memory.
+   */
+  recompute?: boolean;
   /** Called with each layer's fused queries, keys and values [B, L, 3 D], positions applied. */
   onAttention?: (layer: number, qkv: tf.Tensor3D, keep: tf.Tensor2D) => void;
   /** Called with the embeddings (layer 0) and each layer's output [B L, D]; the last is before the final LayerNorm. */
@@ -28,6 +34,8 @@ export interface EncodeOptions {
  */
 export class LanguageModel {
   private readonly attention: Attention;
+  /** The LayerNorm before each block, and the last one. */
+  private readonly normNames: string[];
 
   /** Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. */
   constructor(
@@ -36,6 +44,9 @@ export class LanguageModel {
     readonly alphabet: Alphabet = PROTEIN,
   ) {
     this.attention = createAttention(config);
+    this.normNames = [...Array(config.num_hidden_layers).keys()]
+      .map((i) => `layers.${i}.attention.norm`)
+      .concat('norm');
   }
 
   /** The parameters that training changes, by name. */
@@ -57,40 +68,73 @@ export class LanguageModel {
         `a sequence of ${length} tokens: this model takes ${maxLength(config)}, crop it or use windows`,
       );
     return tf.tidy(() => {
-      const epsilon = config.layer_norm_eps;
-      const heads = config.num_attention_heads;
       const keep = tf.cast(tf.notEqual(ids, config.pad_token_id), 'float32') as tf.Tensor2D;
-      const norms = [...Array(config.num_hidden_layers).keys()].map((i) => `layers.${i}.attention.norm`).concat('norm');
-      const join = (x: tf.Tensor, residual: tf.Tensor, norm: string, site: number) =>
-        addLayerNorm(x, residual, this.get(`${norm}.weight`), this.get(`${norm}.bias`), {
-          epsilon,
-          dropoutRate: options.dropoutSeed === undefined ? 0 : config.hidden_dropout_prob,
-          dropoutSeed: dropoutHash(site, options.dropoutSeed ?? 0),
-        });
-
       let x: tf.Tensor = tf.reshape(this.embed(ids, keep), [batch * length, config.hidden_size]); // [B L, D]
       options.onHidden?.(0, x as tf.Tensor2D);
-      let normed = layerNorm(x, this.get(`${norms[0]}.weight`), this.get(`${norms[0]}.bias`), epsilon);
+      let normed = this.norm(x, this.normNames[0]);
       for (let i = 0; i < config.num_hidden_layers; i++) {
-        const layer = `layers.${i}`;
-        const fused = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
-        let qkv = tf.reshape(fused, [batch, length, 3 * config.hidden_size]) as tf.Tensor3D;
-        if (config.position_embedding_type === 'rotary')
-          qkv = rotary(qkv, this.get('rotary.inverseFrequencies') as tf.Tensor1D, heads);
-        options.onAttention?.(i, qkv, keep);
-        const mixed = this.attention.attend(qkv, keep, this.attentionParameters(layer)); // [B, L, D]
-        const attended = this.dense(
-          tf.reshape(mixed, [batch * length, config.hidden_size]),
-          `${layer}.attention.output`,
-        );
-        ({ sum: x, normed } = join(x, attended, `${layer}.feedForward.norm`, 2 * i));
-        const inner = this.dense(normed, `${layer}.feedForward.up`, 'gelu'); // [B L, inner]
-        const transformed = this.dense(inner, `${layer}.feedForward.down`); // [B L, D]
-        ({ sum: x, normed } = join(x, transformed, norms[i + 1], 2 * i + 1));
+        // Called again for the gradients, a block reports nothing.
+        let onAttention = options.onAttention;
+        const block = (...[input, inputNormed, kept]: tf.Tensor[]) => {
+          const report = onAttention;
+          onAttention = undefined;
+          return this.block(i, input, inputNormed, kept as tf.Tensor2D, { ...options, onAttention: report });
+        };
+        [x, normed] = options.recompute
+          ? recompute([x, normed], block, { variables: this.blockVariables(i), constants: [keep] })
+          : block(x, normed, keep);
         options.onHidden?.(i + 1, x as tf.Tensor2D);
       }
       return tf.reshape(normed, [batch, length, config.hidden_size]) as tf.Tensor3D;
     });
+  }
+
+  /**
+   * One block: attention and feed-forward network, each added to what came in.
+   * @param x [B L, D]
+   * @param normed [B L, D], x after the block's first LayerNorm
+   * @param keep [B, L]
+   * @returns x after the block, and after the next block's first LayerNorm
+   */
+  private block(
+    index: number,
+    x: tf.Tensor,
+    normed: tf.Tensor,
+    keep: tf.Tensor2D,
+    options: EncodeOptions,
+  ): [tf.Tensor, tf.Tensor] {
+    const { config } = this;
+    const [batch, length] = keep.shape;
+    const layer = `layers.${index}`;
+    const join = (to: tf.Tensor, residual: tf.Tensor, norm: string, site: number) =>
+      addLayerNorm(to, residual, this.get(`${norm}.weight`), this.get(`${norm}.bias`), {
+        epsilon: config.layer_norm_eps,
+        dropoutRate: options.dropoutSeed === undefined ? 0 : config.hidden_dropout_prob,
+        dropoutSeed: dropoutHash(site, options.dropoutSeed ?? 0),
+      });
+    return tf.tidy(() => {
+      const dense = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
+      const fused = this.attention.sharedQueryKey ? repeatQueries(dense) : dense;
+      let qkv = tf.reshape(fused, [batch, length, 3 * config.hidden_size]) as tf.Tensor3D;
+      if (config.position_embedding_type === 'rotary')
+        qkv = rotary(qkv, this.get('rotary.inverseFrequencies') as tf.Tensor1D, config.num_attention_heads);
+      options.onAttention?.(index, qkv, keep);
+      const mixed = this.attention.attend(qkv, keep, this.attentionParameters(layer)); // [B, L, D]
+      const attended = this.dense(tf.reshape(mixed, [batch * length, config.hidden_size]), `${layer}.attention.output`);
+      const middle = join(x, attended, `${layer}.feedForward.norm`, 2 * index);
+      const inner = this.dense(middle.normed, `${layer}.feedForward.up`, 'gelu'); // [B L, inner]
+      const transformed = this.dense(inner, `${layer}.feedForward.down`); // [B L, D]
+      const end = join(middle.sum, transformed, this.normNames[index + 1], 2 * index + 1);
+      return [end.sum, end.normed] as [tf.Tensor, tf.Tensor];
+    });
+  }
+
+  /** The trained parameters that a block reads. */
+  private blockVariables(index: number): tf.Variable[] {
+    const [before, after] = this.normNames.slice(index, index + 2).map((name) => `${name}.`);
+    return [...this.trainable]
+      .filter(([name]) => (name.startsWith(`layers.${index}.`) && !name.startsWith(before)) || name.startsWith(after))
+      .map(([, variable]) => variable);
   }
 
   /**
@@ -101,12 +145,7 @@ export class LanguageModel {
   predict(rows: tf.Tensor2D): tf.Tensor2D {
     return tf.tidy(() => {
       const inner = this.dense(rows, 'head.dense', 'gelu');
-      const normed = layerNorm(
-        inner,
-        this.get('head.norm.weight'),
-        this.get('head.norm.bias'),
-        this.config.layer_norm_eps,
-      );
+      const normed = this.norm(inner, 'head.norm');
       return linear(normed, this.get('embeddings.word'), this.get('head.bias')) as tf.Tensor2D;
     });
   }
@@ -124,6 +163,19 @@ export class LanguageModel {
     });
   }
 
+  /**
+   * Draws the attention's random matrices anew where `step` is due: every `redraw_interval` steps after the first.
+   * The same for the same seed and step. Called before a training step, and never in evaluation.
+   */
+  redrawFeatures(seed: number, step: number): void {
+    const interval = this.config.attention.redraw_interval;
+    if (interval === undefined || step === 1 || (step - 1) % interval !== 0) return;
+    parameterSpecs(this.config).forEach(({ name, shape, random, initialise }, index) => {
+      if (!random || !initialise) return;
+      tf.tidy(() => this.parameters.get(name)!.assign(tf.tensor(initialise(new Random(seed, step, index)), shape)));
+    });
+  }
+
   /** Frees the parameters. */
   dispose(): void {
     for (const variable of this.parameters.values()) variable.dispose();
@@ -138,17 +190,15 @@ export class LanguageModel {
       tokenDropout: config.token_dropout,
     });
     if (!config.emb_layer_norm_before) return x;
-    const normed = layerNorm(
-      x,
-      this.get('embeddings.norm.weight'),
-      this.get('embeddings.norm.bias'),
-      config.layer_norm_eps,
-    );
-    return tf.mul(normed, tf.expandDims(keep, 2)) as tf.Tensor3D;
+    return tf.mul(this.norm(x, 'embeddings.norm'), tf.expandDims(keep, 2)) as tf.Tensor3D;
   }
 
   private dense(x: tf.Tensor, name: string, activation: 'none' | 'gelu' = 'none'): tf.Tensor {
     return linear(x, this.get(`${name}.weight`), this.get(`${name}.bias`), activation);
+  }
+
+  private norm(x: tf.Tensor, name: string): tf.Tensor {
+    return layerNorm(x, this.get(`${name}.weight`), this.get(`${name}.bias`), this.config.layer_norm_eps);
   }
 
   private attentionParameters(layer: string): Record<string, tf.Tensor> {
@@ -162,6 +212,12 @@ export class LanguageModel {
     if (!variable) throw new Error(`the model has no parameter '${name}'`);
     return variable;
   }
+}
+
+/** [R, 2 D] queries and values to [R, 3 D]: the queries are the keys as well. */
+function repeatQueries(fused: tf.Tensor): tf.Tensor {
+  const [queries, values] = tf.split(fused, 2, 1);
+  return tf.concat([queries, queries, values], 1);
 }
 
 /** A new model with random weights; the same for the same seed. */

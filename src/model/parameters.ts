@@ -12,6 +12,8 @@ export interface ParameterSpec {
   alias?: string;
   /** Whether training changes it. */
   trainable: boolean;
+  /** Whether it is random by design, and may be drawn anew in training. */
+  random?: boolean;
   /** Whether a checkpoint may lack it; the model then does without, or begins with `initialise`. */
   optional: boolean;
   /** Values of a new model's; undefined: a new model has none. */
@@ -64,15 +66,16 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     });
   }
   if (config.emb_layer_norm_before) norm('embeddings.norm', 'esm.embeddings.layer_norm');
-  const { parameters: attentionParameters } = createAttention(config);
+  const { parameters: attentionParameters, sharedQueryKey } = createAttention(config);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `layers.${i}`;
     const source = `esm.encoder.layer.${i}`;
     norm(`${layer}.attention.norm`, `${source}.attention.LayerNorm`);
-    const projections = ['query', 'key', 'value'].map((part) => `${source}.attention.self.${part}`);
-    dense(`${layer}.attention.qkv`, 3 * hidden, hidden, projections);
-    for (const { name, shape, trainable, initialise } of attentionParameters)
-      add(`${layer}.attention.${name}`, shape, [`${source}.attention.self.${name}`], initialise, { trainable });
+    const parts = sharedQueryKey ? ['query', 'value'] : ['query', 'key', 'value'];
+    const projections = parts.map((part) => `${source}.attention.self.${part}`);
+    dense(`${layer}.attention.qkv`, parts.length * hidden, hidden, projections);
+    for (const { name, shape, trainable, random, initialise } of attentionParameters)
+      add(`${layer}.attention.${name}`, shape, [`${source}.attention.self.${name}`], initialise, { trainable, random });
     dense(`${layer}.attention.output`, hidden, hidden, [`${source}.attention.output.dense`]);
     norm(`${layer}.feedForward.norm`, `${source}.LayerNorm`);
     dense(`${layer}.feedForward.up`, inner, hidden, [`${source}.intermediate.dense`]);

@@ -45,6 +45,8 @@ export interface TrainingStatus extends Figures {
 
 export interface TrainOptions {
   cadence?: Partial<Cadence>;
+  /** Keeps less for the gradients and computes it again: less memory, more time, the same weights. */
+  recompute?: boolean;
   /** Finishes the step, saves and returns. */
   signal?: AbortSignal;
   onStep?: (status: TrainingStatus) => void;
@@ -62,15 +64,18 @@ export interface TrainingResult {
   validation?: { model: Figures; baseline: Figures };
 }
 
-/** A new model at step 0. */
-export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenStore): Training {
+/**
+ * A model at step 0: a new one, or `model`, whose weights the training begins with.
+ * @throws InputError where the recipe's length is more than the model takes
+ */
+export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenStore, model?: LanguageModel): Training {
   if (recipe.length > maxLength(config)) {
     throw new InputError(
       `the length is ${recipe.length}, but the model takes ${maxLength(config)} tokens; ` +
         `give --length ${maxLength(config)}, or raise max_position_embeddings`,
     );
   }
-  const model = createModel(config, recipe.seed);
+  const begun = model ?? createModel(config, recipe.seed);
   const state: TrainingState = {
     step: 0,
     tokens: 0,
@@ -79,7 +84,7 @@ export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenS
     data: { folder: resolve(store.folder), key: contentKey(store) },
     window: EMPTY_TALLY,
   };
-  return { model, optimizer: new Optimizer(model.trainable, recipe), state };
+  return { model: begun, optimizer: new Optimizer(begun.trainable, recipe), state };
 }
 
 /**
@@ -186,6 +191,7 @@ export async function train(
     const figures = trainingStep(model, optimizer, microBatches(batch, recipe.tokensPerPass), {
       learningRate,
       seed: recipe.seed,
+      recompute: options.recompute,
     });
     await settle();
     state.cursor = batch.cursor;

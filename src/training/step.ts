@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '../engines/gradients.js';
 import type { TokenBatch } from '../data/batches.js';
 import { Random } from '../data/random.js';
-import type { LanguageModel } from '../model/model.js';
+import type { EncodeOptions, LanguageModel } from '../model/model.js';
 import { gatherRows } from '../ops/gatherRows.js';
 import { maskedCrossEntropy } from '../ops/maskedCrossEntropy.js';
 import type { Tally } from './metrics.js';
@@ -15,6 +15,8 @@ export interface StepOptions {
   learningRate: number;
   /** Seed of the run; with the step and the pass it gives the seed of the dropout. */
   seed: number;
+  /** Computes each block once more for its gradients instead of keeping what they need; see `EncodeOptions`. */
+  recompute?: boolean;
 }
 
 /** A step's figures. */
@@ -38,13 +40,17 @@ export function trainingStep(
   const positions = passes.reduce((sum, pass) => sum + pass.positions.length, 0);
   if (positions === 0) return undefined;
   const step = optimizer.step + 1;
+  model.redrawFeatures(options.seed, step);
   const figures = tf.tidy(() => {
     const total = new Map<string, tf.Tensor>();
     const sums: tf.Tensor[] = [];
     passes.forEach((pass, index) => {
       if (pass.positions.length === 0) return;
       const dropoutSeed = new Random(options.seed, step, index).uint32();
-      const { loss, correct, gradients } = passGradients(model, pass, 1 / positions, dropoutSeed);
+      const { loss, correct, gradients } = passGradients(model, pass, 1 / positions, {
+        dropoutSeed,
+        recompute: options.recompute,
+      });
       sums.push(tf.stack([loss, correct]));
       for (const [name, gradient] of gradients) {
         const before = total.get(name);
@@ -69,13 +75,13 @@ export function passGradients(
   model: LanguageModel,
   pass: Pass,
   weight: number,
-  dropoutSeed: number,
+  options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'>,
 ): { loss: tf.Scalar; correct: tf.Scalar; gradients: Map<string, tf.Tensor> } {
   const trained = [...model.trainable];
   const kept: { correct?: tf.Scalar } = {};
   const { value, grads } = tf.variableGrads(
     () => {
-      const { loss, correct } = passLoss(model, pass, weight, { dropoutSeed });
+      const { loss, correct } = passLoss(model, pass, weight, options);
       kept.correct = tf.keep(correct);
       return loss;
     },
@@ -96,7 +102,7 @@ export function passLoss(
   model: LanguageModel,
   pass: Pass,
   weight: number,
-  options: { dropoutSeed?: number } = {},
+  options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'> = {},
 ): { loss: tf.Scalar; correct: tf.Scalar } {
   const { batch, length, positions } = pass;
   const ids = tf.tensor2d(pass.ids, [batch, length], 'int32');

@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROTEIN } from '../../src/data/alphabet.js';
-import { newConfig, PRESETS, parseConfig } from '../../src/model/config.js';
+import {
+  ATTENTION_KINDS,
+  type AttentionConfig,
+  type AttentionKind,
+  newConfig,
+  PRESETS,
+  parseConfig,
+} from '../../src/model/config.js';
 import { loadModel, saveModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
 import { readSafetensors, writeSafetensors } from '../../src/model/safetensors.js';
@@ -12,6 +19,14 @@ import { describeEngines, relativeDifference } from '../engines.js';
 import { SHARED } from '../shared.js';
 
 const sizes = { layers: 2, hidden: 16, heads: 2, feedForward: 24, dropout: 0 };
+/** Options that make the kinds of attention small, and `lsh` use several chunks. */
+const SMALL: Partial<Record<AttentionKind, Partial<AttentionConfig>>> = {
+  'favor-softmax': { num_features: 12 },
+  'favor-trig': { num_features: 12 },
+  'favor-kernel': { kernel: 'elu+1' },
+  linformer: { projected_length: 5 },
+  lsh: { chunk_length: 4, num_hashes: 2 },
+};
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'model-'));
@@ -59,7 +74,15 @@ describe('configuration', () => {
     [JSON.stringify({ ...base, num_hidden_layers: 'many' }), 'num_hidden_layers is "many"'],
     [JSON.stringify({ ...base, pad_token_id: 99 }), 'pad_token_id is 99'],
     [JSON.stringify({ ...base, attention: { kind: 'magic' } }), 'attention.kind is "magic"'],
-    [JSON.stringify({ ...base, attention: { kind: 'favor-relu', features: 'iid' } }), 'num_features is missing'],
+    [
+      JSON.stringify({ ...base, attention: { kind: 'favor-relu', features: 'iid', num_features: 0 } }),
+      'num_features is 0',
+    ],
+    [JSON.stringify({ ...base, attention: { kind: 'favor-softmax', features: 'deterministic' } }), 'features is "det'],
+    [JSON.stringify({ ...base, attention: { kind: 'linformer', causal: true } }), 'attention.causal is true'],
+    [JSON.stringify({ ...base, attention: { kind: 'favor-kernel', kernel: 'sine' } }), 'attention.kernel is "sine"'],
+    [JSON.stringify({ ...base, attention: { kind: 'lsh', num_buckets: 7 } }), 'attention.num_buckets is 7'],
+    [JSON.stringify({ ...base, attention: { kind: 'softmax', heads: 3 } }), 'attention.heads is 3'],
     [JSON.stringify({ ...base, model_type: 'bert' }), 'model_type is "bert"'],
     [JSON.stringify({ ...base, hidden_size: 6, position_embedding_type: 'rotary' }), 'is 3'],
   ])('refuses %s', (text, message) => {
@@ -73,10 +96,17 @@ describeEngines('models', () => {
     ['favor-relu', 'rotary', true],
     ['softmax', 'absolute', true],
     ['softmax', 'rotary', false],
+    ['favor-softmax', 'absolute', false],
+    ['favor-softmax', 'rotary', true],
+    ['favor-trig', 'absolute', false],
+    ['favor-kernel', 'rotary', true],
+    ['linformer', 'absolute', false],
+    ['lsh', 'absolute', false],
+    ['lsh', 'rotary', true],
   ] as const)(
     '%s, %s, causal %s: neither batch mates nor padding change a sequence',
     async (kind, positions, causal) => {
-      const model = createModel(newConfig({ ...sizes, positions, attention: { kind, causal } }), 5);
+      const model = createModel(newConfig({ ...sizes, positions, attention: { kind, causal, ...SMALL[kind] } }), 5);
       const alone = await model.logits(batch(['MKTVRQG'], 9)).data();
       const together = await model.logits(batch(['ACDEFGHIKLMNPQRSTVWY', 'MKTVRQG', 'W'], 40)).data();
       const same = together.slice(40 * 33, 49 * 33);
@@ -114,25 +144,76 @@ describeEngines('models', () => {
     model.dispose();
   });
 
+  it.each(ATTENTION_KINDS)('%s: recomputed blocks have the same gradients, bit for bit', (kind) => {
+    const options = { ...sizes, dropout: 0.2, attention: { kind, ...SMALL[kind] } };
+    const model = createModel(newConfig(options), 4);
+    const ids = batch(['MKTVRQG', 'AC'], 9);
+    const before = tf.memory().numTensors;
+    const seen: number[] = [];
+    const [plain, checkpointed] = [false, true].map((recompute) => {
+      const { value, grads } = tf.variableGrads(
+        () =>
+          tf.sum(
+            model.encode(ids, { dropoutSeed: 7, recompute, onAttention: (layer) => seen.push(layer) }),
+          ) as tf.Scalar,
+        [...model.trainable.values()],
+      );
+      const values = Object.fromEntries(Object.entries(grads).map(([name, grad]) => [name, [...grad.dataSync()]]));
+      tf.dispose([value, grads]);
+      return values;
+    });
+    expect(checkpointed).toEqual(plain);
+    expect(seen).toEqual([0, 1, 0, 1]);
+    expect(tf.memory().numTensors).toBe(before);
+    model.dispose();
+  });
+
+  it('redraws its random features by seed and step where the interval is over, and keeps the rest', async () => {
+    const attention = { kind: 'favor-softmax', num_features: 12, redraw_interval: 5 } as const;
+    const [a, b] = [1, 1].map((seed) => createModel(newConfig({ ...sizes, attention }), seed));
+    const projections = async (model: typeof a) => [
+      ...(await model.parameters.get('layers.0.attention.projection')!.data()),
+      ...(await model.parameters.get('layers.1.attention.projection')!.data()),
+    ];
+    const first = await projections(a);
+    for (const step of [1, 2, 5]) a.redrawFeatures(3, step);
+    expect(await projections(a)).toEqual(first);
+    const word = await a.parameters.get('embeddings.word')!.data();
+    a.redrawFeatures(3, 6);
+    const second = await projections(a);
+    expect(second).not.toEqual(first);
+    expect(second.slice(0, 96)).not.toEqual(second.slice(96));
+    expect(await a.parameters.get('embeddings.word')!.data()).toEqual(word);
+    // A model that starts again at that step draws the same.
+    b.redrawFeatures(3, 6);
+    expect(await projections(b)).toEqual(second);
+    b.redrawFeatures(3, 11);
+    expect(await projections(b)).not.toEqual(second);
+    for (const model of [a, b]) model.dispose();
+  });
+
   it('refuses a sequence longer than its positions', () => {
     const model = createModel(newConfig({ ...sizes, length: 8 }), 1);
     expect(() => model.encode(batch(['MKTVRQG'], 9))).toThrow('a sequence of 9 tokens: this model takes 8');
     model.dispose();
   });
 
-  it.each([{ kind: 'favor-relu', features: 'orthogonal', num_features: 12 }, { kind: 'softmax' }] as const)(
-    'saves and loads $kind',
-    async (attention) => {
-      const model = createModel(newConfig({ ...sizes, attention }), 3);
-      const ids = batch(['MKTVRQG', 'AC'], 9);
-      await saveModel(model, join(folder, attention.kind));
-      const loaded = await loadModel(join(folder, attention.kind));
-      expect(loaded.config).toEqual(model.config);
-      expect(await loaded.logits(ids).data()).toEqual(await model.logits(ids).data());
-      model.dispose();
-      loaded.dispose();
-    },
-  );
+  it.each([
+    { kind: 'favor-relu', features: 'orthogonal', num_features: 12 },
+    { kind: 'softmax' },
+    { kind: 'favor-softmax', features: 'regularized', redraw_interval: 10, ...SMALL['favor-softmax'] },
+    { kind: 'linformer', ...SMALL.linformer },
+    { kind: 'lsh', ...SMALL.lsh },
+  ] as const)('saves and loads $kind', async (attention) => {
+    const model = createModel(newConfig({ ...sizes, attention }), 3);
+    const ids = batch(['MKTVRQG', 'AC'], 9);
+    await saveModel(model, join(folder, attention.kind));
+    const loaded = await loadModel(join(folder, attention.kind));
+    expect(loaded.config).toEqual(model.config);
+    expect(await loaded.logits(ids).data()).toEqual(await model.logits(ids).data());
+    model.dispose();
+    loaded.dispose();
+  });
 
   it.skipIf(!SHARED)('saves a golden model as it was', async () => {
     const source = join(SHARED!, 'golden/esm2');

@@ -1,12 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
+import { KERNELS } from '../../src/model/config.js';
 import { adamW } from '../../src/ops/adamW.js';
 import { addLayerNorm, layerNorm } from '../../src/ops/addLayerNorm.js';
+import { favorKernelAttention } from '../../src/ops/favorKernelAttention.js';
 import { favorReluAttention } from '../../src/ops/favorReluAttention.js';
+import { favorSoftmaxAttention } from '../../src/ops/favorSoftmaxAttention.js';
+import { favorTrigAttention } from '../../src/ops/favorTrigAttention.js';
 import { gatherRows } from '../../src/ops/gatherRows.js';
 import { gelu } from '../../src/ops/gelu.js';
 import { linear } from '../../src/ops/linear.js';
+import { linformerAttention } from '../../src/ops/linformerAttention.js';
+import { lshAttention } from '../../src/ops/lshAttention.js';
 import { maskedCrossEntropy } from '../../src/ops/maskedCrossEntropy.js';
 import { rotary } from '../../src/ops/rotary.js';
 import { softmaxAttention } from '../../src/ops/softmaxAttention.js';
@@ -120,6 +126,50 @@ for (const [batch, length, heads, size] of [
           return meaningful(favorReluAttention(qkv as tf.Tensor3D, keep(), projection, options));
         },
       });
+    const projection = () => float([24, size], 5) as tf.Tensor2D;
+    cases.push({
+      name: `favorSoftmaxAttention ${name}`,
+      inputs,
+      run: ([qkv]) =>
+        meaningful(favorSoftmaxAttention(qkv as tf.Tensor3D, keep(), projection(), { heads, epsilon: 1e-6, causal })),
+    });
+    // Scaled down: at unit size its denominators come near zero, and no two ways of rounding agree.
+    cases.push({
+      name: `favorTrigAttention ${name}`,
+      inputs,
+      run: ([qkv]) => {
+        const small = tf.mul(qkv, 0.3) as tf.Tensor3D;
+        return meaningful(favorTrigAttention(small, keep(), projection(), { heads, causal }));
+      },
+    });
+    // The identity's denominators cross zero.
+    for (const kernel of KERNELS.filter((kernel) => kernel !== 'identity'))
+      cases.push({
+        name: `favorKernelAttention ${kernel} ${name}`,
+        inputs,
+        run: ([qkv]) => {
+          const epsilon = kernel === 'tanh' || kernel === 'gelu' ? 2 : 1e-3;
+          const options = { heads, kernel, epsilon, causal };
+          return meaningful(favorKernelAttention(tf.mul(qkv, 0.3) as tf.Tensor3D, keep(), undefined, options));
+        },
+      });
+    for (const chunkLength of [8, 512])
+      cases.push({
+        name: `lshAttention ${name} chunks of ${chunkLength}`,
+        inputs,
+        run: ([qkv]) => {
+          const rotations = float([2 * 4, size], 6) as tf.Tensor2D;
+          const options = { heads, causal, hashes: 2, chunkLength };
+          return meaningful(lshAttention(qkv as tf.Tensor3D, keep(), rotations, options));
+        },
+      });
+    if (!causal)
+      cases.push({
+        name: `linformerAttention ${name}`,
+        inputs: [...inputs, [6, length + 2], [6, length + 2]],
+        run: ([qkv, e, f]) =>
+          meaningful(linformerAttention(qkv as tf.Tensor3D, keep(), e as tf.Tensor2D, f as tf.Tensor2D, heads)),
+      });
     cases.push({
       name: `softmaxAttention ${name}`,
       inputs,
@@ -136,19 +186,23 @@ cases.push({
   inputs: [[9, 33]],
   differentiable: 1,
   run: ([logits]) => {
-    // Each row's largest logit, but for row 3: its next.
-    const wrong = tf.cast(tf.oneHot(tf.scalar(3, 'int32'), 9), 'int32');
-    const labels = tf.mod(tf.add(tf.argMax(logits, 1), wrong), tf.scalar(33, 'int32'));
+    const labels = tf.argMax(logits, 1).dataSync().slice();
+    labels[3] = (labels[3] + 1) % 33;
     const weights = tf.tensor1d([0.1, 0.1, 0.2, 0.2, 0.05, 0.05, 0.3, 0, 0.3]);
-    const { loss, correct } = maskedCrossEntropy(tf.mul(logits, 3) as tf.Tensor2D, labels as tf.Tensor1D, weights);
+    const { loss, correct } = maskedCrossEntropy(
+      tf.mul(logits, 3) as tf.Tensor2D,
+      tf.tensor1d(labels, 'int32'),
+      weights,
+    );
     return [loss, correct];
   },
 });
 
 /** Values and gradients of a case on the current backend. */
-async function evaluate(test: Case): Promise<{ values: number[][]; gradients: number[][] }> {
-  const { values, gradients } = tf.tidy(() => {
+function evaluate(test: Case): { values: number[][]; gradients: number[][] } {
+  return tf.tidy(() => {
     const inputs = test.inputs.map((shape, i) => float(shape, i + 1));
+    const values = test.run(inputs).map((output) => [...output.dataSync()]);
     const weighted = (...xs: tf.Tensor[]) =>
       tf.addN(
         test
@@ -156,23 +210,19 @@ async function evaluate(test: Case): Promise<{ values: number[][]; gradients: nu
           .slice(0, test.differentiable)
           .map((output, i) => tf.sum(tf.mul(output, float(output.shape, 100 + i)))),
       ) as tf.Scalar;
-    return { values: test.run(inputs), gradients: tf.grads(weighted)(inputs) };
-  });
-  return { values: await download(values), gradients: await download(gradients) };
-}
-
-async function download(tensors: tf.Tensor[]): Promise<number[][]> {
-  const values = await Promise.all(tensors.map((tensor) => tensor.data()));
-  tf.dispose(tensors);
-  return values.map((array) => [...array]);
+    const gradients = tf
+      .grads(weighted)(inputs)
+      .map((gradient) => [...gradient.dataSync()]);
+    return { values, gradients };
+  }) as unknown as { values: number[][]; gradients: number[][] };
 }
 
 /** Runs on tfjs's own cpu backend, which has none of our kernels: the reference formulas. */
-async function onReference<T>(compute: () => Promise<T>): Promise<T> {
+async function onReference<T>(compute: () => T): Promise<T> {
   const backend = tf.getBackend();
   await tf.setBackend('cpu');
   try {
-    return await compute();
+    return compute();
   } finally {
     await tf.setBackend(backend);
   }
@@ -182,7 +232,7 @@ describeEngines('operations agree with their reference', () => {
   it.each(cases.map((test) => [test.name, test] as const))('%s', async (_, test) => {
     const expected = await onReference(() => evaluate(test));
     const before = tf.memory().numTensors;
-    const actual = await evaluate(test);
+    const actual = evaluate(test);
     expect(tf.memory().numTensors).toBe(before);
     for (const [i, values] of expected.values.entries())
       expect(relativeDifference(actual.values[i], values), `output ${i}`).toBeLessThan(1e-4);
@@ -192,7 +242,7 @@ describeEngines('operations agree with their reference', () => {
 
   it('adamW over three steps', async () => {
     const shapes = [[4, 5], [7], [3, 1]];
-    const train = async () => {
+    const train = () => {
       const slots = shapes.map((shape, i) => ({
         parameter: tf.variable(float(shape, i)),
         firstMoment: tf.variable(tf.zeros(shape)),
@@ -206,16 +256,15 @@ describeEngines('operations agree with their reference', () => {
           slots.map((slot, i) => ({ ...slot, gradient: gradients[i] })),
           { step, learningRate: 0.1, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, maxNorm: 0.5 },
         );
-        norms.push((await norm.data())[0]);
+        norms.push(norm.dataSync()[0]);
         tf.dispose([norm, gradients]);
       }
-      const values: number[] = [];
-      for (const slot of slots) values.push(...(await slot.parameter.data()));
+      const values = slots.flatMap((slot) => [...slot.parameter.dataSync()]);
       for (const slot of slots) tf.dispose([slot.parameter, slot.firstMoment, slot.secondMoment]);
       return [...norms, ...values];
     };
     const expected = await onReference(train);
-    expect(relativeDifference(await train(), expected)).toBeLessThan(1e-5);
+    expect(relativeDifference(train(), expected)).toBeLessThan(1e-5);
   });
 });
 

@@ -38,6 +38,11 @@ describeEngines('training', (device) => {
     ['masked, packed', tinyConfig(), tinyRecipe({ mode: 'packed' })],
     ['causal', tinyConfig({ attention: { causal: true } }), tinyRecipe({ schedule: 'cosine' })],
     ['exact attention', tinyConfig({ attention: { kind: 'softmax' }, positions: 'rotary' }), tinyRecipe()],
+    [
+      'redrawn features',
+      tinyConfig({ attention: { kind: 'favor-softmax', num_features: 8, redraw_interval: 3 } }),
+      tinyRecipe(),
+    ],
   ])('%s', (name, config, recipe) => {
     test('stopped and resumed, a run equals one that never stopped, bit for bit', async () => {
       const budget = { steps: 8 };
@@ -59,6 +64,13 @@ describeEngines('training', (device) => {
         new MetricsLog(run).read().map((line) => ({ ...line, tokensPerSecond: undefined }));
       expect(figures(parts)).toEqual(figures(whole));
     });
+  });
+
+  test('recomputed blocks give the same weights, bit for bit', async () => {
+    const recipe = tinyRecipe({ budget: { steps: 3 } });
+    for (const recompute of [false, true])
+      await runToEnd(path(`recompute ${recompute}`), startTraining(tinyConfig(), recipe, store), { recompute });
+    expect(checkpointFiles(path('recompute true'))).toEqual(checkpointFiles(path('recompute false')));
   });
 
   // The wasm engine takes 50 ms a step.

@@ -9,11 +9,15 @@ export interface AttentionParameter {
   shape: number[];
   /** Whether training changes it. */
   trainable: boolean;
+  /** Whether it is random by design, and redrawn where the configuration has a `redraw_interval`. */
+  random?: boolean;
   initialise(random: Random): Float32Array;
 }
 
 /** A kind of attention, for one model. */
 export interface Attention {
+  /** Whether queries are keys as well: there is one projection for both, and `attend` finds it in both places. */
+  sharedQueryKey?: boolean;
   parameters: AttentionParameter[];
   /**
    * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d

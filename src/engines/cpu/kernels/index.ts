@@ -4,6 +4,7 @@ import { binary } from './binary.js';
 import { cast } from './cast.js';
 import { cumsum } from './cumsum.js';
 import { favorReluAttention, favorReluAttentionGrad } from './favorReluAttention.js';
+import { favorTrigAttention, favorTrigAttentionGrad } from './favorTrigAttention.js';
 import { gatherRows, gatherRowsGrad } from './gatherRows.js';
 import type { Kernel } from './kernel.js';
 import { linear, linearGrad } from './linear.js';
@@ -25,6 +26,8 @@ export const KERNELS: Kernel[] = [
   addLayerNormGrad,
   favorReluAttention,
   favorReluAttentionGrad,
+  favorTrigAttention,
+  favorTrigAttentionGrad,
   gatherRows,
   gatherRowsGrad,
   linear,

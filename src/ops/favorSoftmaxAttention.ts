@@ -1,0 +1,86 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { projectRows } from './favorReluAttention.js';
+import { mergeHeads, splitHeads } from './heads.js';
+import { linearAttention } from './linearAttention.js';
+import { recompute } from './recompute.js';
+
+/** Options of `favorSoftmaxAttention`. */
+export interface FavorSoftmaxOptions {
+  heads: number;
+  /** ε that the features are shifted by. */
+  epsilon: number;
+  /** Whether a token sees only itself and those before it. */
+  causal: boolean;
+}
+
+/**
+ * FAVOR+ (Choromanski et al. 2021, section 2.3, lemma 1): an unbiased estimate of softmax attention in linear time,
+ * from positive random features. With c = d^-1/4 and u = W (c x): φ(x) = exp(u - |c x|²/2 - s) + ε, where the
+ * stabiliser s is the maximum of u, over the features for a query, and over features and kept positions for the keys.
+ * In causal attention, too, the keys of a sequence share one s, as in the paper's own code: what comes later can
+ * change how much ε counts, and nothing else.
+ * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d
+ * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
+ * @param projection W [m, d]
+ * @returns [B, L, D]
+ * Kernels: FavorSoftmaxAttention, FavorSoftmaxAttentionGrad. Differentiable in qkv.
+ */
+export function favorSoftmaxAttention(
+  qkv: tf.Tensor3D,
+  keep: tf.Tensor2D,
+  projection: tf.Tensor2D,
+  options: FavorSoftmaxOptions,
+): tf.Tensor3D {
+  if (!hasKernel('FavorSoftmaxAttention')) return favorSoftmaxAttentionReference(qkv, keep, projection, options);
+  const attributes = { ...options };
+  return differentiable({
+    inputs: { qkv },
+    forward: (save) => {
+      const [out, ...aux] = runKernel('FavorSoftmaxAttention', { qkv, keep, projection }, attributes);
+      save([qkv, keep, projection, out, ...aux]);
+      return [out];
+    },
+    backward: ([dy], [savedQkv, savedKeep, savedProjection, out, ...aux]) => {
+      const inputs = { dy, qkv: savedQkv, keep: savedKeep, projection: savedProjection, out, ...auxiliary(aux) };
+      return { qkv: runKernel('FavorSoftmaxAttentionGrad', inputs, attributes)[0] };
+    },
+  })[0] as tf.Tensor3D;
+}
+
+/** The definition of `favorSoftmaxAttention` in tfjs operations. */
+export function favorSoftmaxAttentionReference(
+  qkv: tf.Tensor3D,
+  keep: tf.Tensor2D,
+  projection: tf.Tensor2D,
+  { heads, epsilon, causal }: FavorSoftmaxOptions,
+): tf.Tensor3D {
+  const attend = (...[fused, kept, matrix]: tf.Tensor[]) => {
+    const [q, k, v] = splitHeads(fused as tf.Tensor3D, heads);
+    const rows = tf.reshape(kept, [keep.shape[0], 1, -1, 1]);
+    const queries = softmaxExponents(q, matrix as tf.Tensor2D);
+    const queryPeak = tf.max(queries.projected, 3, true);
+    const keys = softmaxExponents(k, matrix as tf.Tensor2D);
+    const keyPeak = tf.max(tf.where(tf.cast(rows, 'bool'), keys.projected, -1e30), [2, 3], true);
+    const queryFeatures = tf.add(tf.exp(tf.sub(queries.exponents, queryPeak)), epsilon);
+    const keyFeatures = tf.mul(tf.add(tf.exp(tf.sub(keys.exponents, keyPeak)), epsilon), rows);
+    return [mergeHeads(linearAttention(queryFeatures as tf.Tensor4D, keyFeatures as tf.Tensor4D, v, causal))];
+  };
+  return recompute([qkv], attend, { constants: [keep, projection] })[0] as tf.Tensor3D;
+}
+
+/**
+ * u = W (c x) and u - |c x|²/2, whose exponentials are the positive features: over draws of W, the mean of
+ * exp(q's) · exp(k's) / m is exp(qᵀ k / √d).
+ * @param x [B, heads, L, d]
+ * @param projection W [m, d]
+ * @returns both [B, heads, L, m]
+ */
+export function softmaxExponents(
+  x: tf.Tensor4D,
+  projection: tf.Tensor2D,
+): { projected: tf.Tensor4D; exponents: tf.Tensor4D } {
+  const scaled = tf.mul(x, x.shape[3] ** -0.25) as tf.Tensor4D;
+  const projected = projectRows(scaled, projection);
+  return { projected, exponents: tf.sub(projected, tf.mul(tf.sum(tf.square(scaled), 3, true), 0.5)) };
+}
