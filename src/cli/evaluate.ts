@@ -85,7 +85,14 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
     progress.end();
     const row = (name: string, tally: Tally) => {
       const { accuracy, perplexity } = figuresOf(tally);
-      rows.push({ split, model: name, sequences, positions: tally.positions, accuracy, perplexity });
+      rows.push({
+        split,
+        model: name,
+        sequences,
+        positions: tally.positions,
+        accuracy: significant(accuracy),
+        perplexity: significant(perplexity),
+      });
     };
     row(basename(resolve(options.model)), tallies.model);
     row('residue frequencies', tallies.baseline);
@@ -115,4 +122,9 @@ function allSequences(store: TokenStore): SequenceSource {
     tokens: at((source, i) => source.tokens(i)),
     name: at((source, i) => source.name(i)),
   };
+}
+
+/** Six digits are what float32 and the number of positions bear. */
+function significant(value: number): number {
+  return Number(value.toPrecision(6));
 }

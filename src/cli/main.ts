@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { attentionCommand } from './attention.js';
 import { benchmarkCommand } from './benchmark.js';
+import { contactsCommand } from './contacts.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { embedCommand } from './embed.js';
@@ -8,7 +10,9 @@ import { describeError } from './errors.js';
 import { evaluateCommand } from './evaluate.js';
 import { addExamples } from './options.js';
 import { pretrainCommand } from './pretrain.js';
+import { reportCommand } from './report.js';
 import { scoreCommand } from './score.js';
+import { similarityCommand } from './similarity.js';
 
 /** Codes that commander gives to a request for help or the version, which is no error. */
 const ASKED = new Set(['commander.helpDisplayed', 'commander.version']);
@@ -26,12 +30,17 @@ export function program(): Command {
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());
+  root.addCommand(attentionCommand());
+  root.addCommand(similarityCommand());
+  root.addCommand(contactsCommand());
+  root.addCommand(reportCommand());
   root.addCommand(doctorCommand());
   addExamples(
     root,
     'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
     'protein-lm evaluate --model runs/first',
-    'protein-lm score protein.fasta --model runs/first',
+    'protein-lm score protein.fasta --model runs/first --out scores.csv',
+    'protein-lm report scores.csv',
   );
   prepare(root);
   return root;

@@ -3,11 +3,12 @@ import { InputError } from '../data/errors.js';
 import { cpu } from './cpu/index.js';
 import { DEVICES, type Device, type Engine, type EngineKind, type EngineOptions, type EngineReport } from './engine.js';
 import { wasm } from './wasm/index.js';
+import { webgpu } from './webgpu/index.js';
 
 export { DEVICES, type Device, type Engine, type EngineOptions, type EngineReport } from './engine.js';
 
 // In the order of `auto`'s preference.
-const KINDS: EngineKind[] = [cpu, wasm];
+const KINDS: EngineKind[] = [webgpu, cpu, wasm];
 
 /**
  * Starts an engine and makes it tfjs's backend for the whole process.

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Random } from '../data/random.js';
 import { gaussianProjection } from '../model/attention/projection.js';
+import type { LanguageModel } from '../model/model.js';
+import { splitHeads } from '../ops/heads.js';
 import { tiles } from './attentionMaps.js';
 
 /** ε that keeps positive features above zero. */
@@ -132,6 +134,36 @@ export function randomInputs(length: number, size: number, seed = 0, norm?: numb
       return tf.tensor2d(values, [length, size]);
     };
     return { q: draw(true), k: draw(true), v: draw(false) };
+  };
+}
+
+/**
+ * The queries, keys and values of a model: each sample is a head, a layer and a protein drawn at random.
+ * @param proteins ids of <cls>, residues and <eos>
+ */
+export function modelInputs(
+  model: LanguageModel,
+  proteins: readonly Uint8Array[],
+  seed = 0,
+): (sample: number) => HeadInputs {
+  const { num_hidden_layers: layers, num_attention_heads: heads } = model.config;
+  return (sample) => {
+    const random = new Random(seed, sample, 1);
+    const tokens = proteins[random.int(proteins.length)];
+    const layer = random.int(layers);
+    const head = random.int(heads);
+    const parts: tf.Tensor2D[] = [];
+    tf.tidy(() => {
+      model.encode(tf.tensor2d(Int32Array.from(tokens), [1, tokens.length], 'int32'), {
+        onAttention: (index, qkv) => {
+          if (index !== layer) return;
+          for (const x of splitHeads(qkv, heads))
+            parts.push(tf.keep(tf.reshape(tf.slice(x, [0, head], [1, 1]), [tokens.length, -1])));
+        },
+      });
+    });
+    const [q, k, v] = parts;
+    return { q, k, v };
   };
 }
 

@@ -286,7 +286,7 @@ export function loadAddon(): Addon {
   const path = places.find((place) => existsSync(place));
   if (!path) {
     throw new Error(
-      `the native CPU engine is not built (no ${FILE} in ${root}): install g++ or clang, make and python3, then run npm rebuild protein-lm (in a checkout: npm run build:addon)`,
+      `the native CPU engine is not built (no ${FILE} in ${root}): install g++ or clang, then run npm rebuild protein-lm (in a checkout: npm run build:addon)`,
     );
   }
   loaded = require(path) as Addon;

@@ -7,7 +7,7 @@ import { BACKEND_NAME, NativeBackend } from './backend.js';
 import { KERNELS } from './kernels/index.js';
 import { BufferPool } from './pool.js';
 
-const INSTALL = 'install g++ or clang, make and python3, then run npm rebuild protein-lm';
+const INSTALL = 'install g++ or clang, then run npm rebuild protein-lm';
 
 /** The CPU engine: tfjs's `cpu` backend with its hot kernels, and those of src/ops, replaced by C++ ones. */
 export const cpu: EngineKind = {

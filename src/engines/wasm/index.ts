@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import type { EngineKind } from '../engine.js';
+import { registerMatMul } from './matMul.js';
 
 /** tfjs's WebAssembly backend: one thread, SIMD, everywhere. */
 export const wasm: EngineKind = {
@@ -16,6 +17,7 @@ export const wasm: EngineKind = {
     setWasmPaths(join(dirname(main), 'dist') + sep);
     await tf.setBackend('wasm');
     await tf.ready();
+    registerMatMul();
     return {
       device: 'wasm',
       backend: 'wasm',

@@ -45,7 +45,9 @@ export function lineChart(options: LineChartOptions): Chart {
     data: { points: points.map((point) => ({ ...point })) },
     spec: ({ interactive }: Look): VegaLiteSpec => {
       const legend =
-        series.length > 1 ? { title: options.seriesTitle ?? null, symbolType: 'stroke', orient: 'top' } : null;
+        series.length > 1
+          ? { title: options.seriesTitle ?? null, symbolType: 'stroke', symbolOpacity: 1, orient: 'top' }
+          : null;
       const x = {
         field: 'x',
         type: 'quantitative',

@@ -1,50 +1,78 @@
-// Builds the addon with the node-gyp that npm carries, from the headers in node-api-headers, without the network.
+// Builds the addon with the machine's C++ compiler and the headers of node-api-headers: no network, and neither the
+// make nor the python3 that node-gyp asks for.
 //
 //   node src/engines/cpu/native/build.mjs             build, and fail when that fails
 //   node src/engines/cpu/native/build.mjs --optional  (npm's install step) the same, but a machine without a compiler
 //                                                     installs all the same, and a prebuilt addon is left alone
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
-const root = join(import.meta.dirname, '../../../..');
+const FILE = 'protein_lm_cpu.node';
+const SOURCES = import.meta.dirname;
+const root = join(SOURCES, '../../../..');
 const optional = process.argv.includes('--optional');
 
-const runs = (command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
-const compiler = [process.env.CXX, 'g++', 'clang++'].find(runs);
+const FLAGS = [
+  ...['-std=c++17', '-O3', '-DNDEBUG', '-fPIC', '-pthread', '-fvisibility=hidden', '-fno-exceptions', '-fno-rtti'],
+  ...['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-fno-semantic-interposition'],
+  ...['-Wall', '-Wextra', '-Wno-psabi', '-DNAPI_VERSION=8'],
+];
+const LINK =
+  process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,-z,nodelete'];
 
-/** Why the addon cannot be built here, or undefined once it is. */
-function build() {
-  if (process.platform === 'win32') return "Windows' compiler lacks vector types";
-  const missing = Object.entries({
-    'g++ or clang': compiler,
-    make: runs('make'),
-    python3: ['python3', 'python'].some(runs),
-  }).filter(([, found]) => !found);
-  if (missing.length > 0) return `not found: ${missing.map(([name]) => name).join(', ')}`;
-
-  // node-gyp believes npm's environment before its arguments; only what is set here may say where the headers are.
-  const headers = /^npm_(package_)?config_(node_gyp_)?(nodedir|disturl|dist_url)$/i;
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !headers.test(name)));
-  const bundled = process.env.npm_config_node_gyp;
-  const [command, ...first] = bundled ? [process.execPath, bundled] : ['node-gyp'];
-  const nodedir = join(root, 'src/engines/cpu/native/gyp');
-  const result = spawnSync(
-    command,
-    [...first, 'rebuild', '--jobs', 'max', '--nodedir', nodedir, '--force-process-config', '--loglevel', 'error'],
-    { cwd: root, env: { ...env, CXX: compiler }, encoding: 'utf8' },
-  );
-  if (result.status === 0) return undefined;
-  if (!optional) console.error(result.stderr ?? '');
-  return result.error?.message ?? /^.*\berror:.*$/m.exec(result.stderr)?.[0] ?? 'node-gyp failed';
+/** Runs the compiler; gives its messages where it fails. */
+function compile(compiler, args) {
+  return new Promise((resolve) => {
+    const child = spawn(compiler, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let messages = '';
+    child.stderr.on('data', (text) => {
+      messages += text;
+    });
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (status) => resolve(status === 0 ? undefined : messages || `${compiler} exited with ${status}`));
+  });
 }
 
-const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'protein_lm_cpu.node');
-const reason = optional && existsSync(prebuilt) ? undefined : build();
-if (reason) {
+/** Why the addon cannot be built here, or undefined once it is. */
+async function build() {
+  if (process.platform === 'win32') return "Windows' compiler lacks vector types";
+  const runs = (command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+  const compiler = [process.env.CXX, 'g++', 'clang++'].find(runs);
+  if (!compiler) return 'not found: g++ or clang';
+  const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
+  const target = join(root, 'build', 'Release');
+  mkdirSync(target, { recursive: true });
+  const objects = mkdtempSync(join(root, 'build', 'objects-'));
+  try {
+    const waiting = readdirSync(SOURCES).filter((name) => name.endsWith('.cc'));
+    const made = waiting.map((name) => join(objects, `${name}.o`));
+    let failure;
+    const work = async () => {
+      for (let name = waiting.pop(); name && !failure; name = waiting.pop()) {
+        const output = ['-c', join(SOURCES, name), '-o', join(objects, `${name}.o`)];
+        failure ??= await compile(compiler, [...FLAGS, '-I', headers, ...output]);
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, work));
+    failure ??= await compile(compiler, ['-pthread', ...LINK, ...made, '-o', join(objects, FILE)]);
+    if (!failure) renameSync(join(objects, FILE), join(target, FILE));
+    return failure;
+  } finally {
+    rmSync(objects, { recursive: true, force: true });
+  }
+}
+
+const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, FILE);
+const failure = optional && existsSync(prebuilt) ? undefined : await build();
+if (failure) {
+  const reason = /^.*\berror:.*$/m.exec(failure)?.[0] ?? failure.split('\n')[0];
+  if (!optional) console.error(failure);
   console.warn(
     `protein-lm: the native CPU engine was not built (${reason}); WebAssembly takes its place, several times slower. ` +
-      'With g++ (or clang), make and python3 installed, build it with: npm rebuild protein-lm (in a checkout: npm run build:addon)',
+      'With g++ or clang installed, build it with: npm rebuild protein-lm (in a checkout: npm run build:addon)',
   );
-  if (!optional) process.exit(1);
+  if (!optional) process.exitCode = 1;
 }

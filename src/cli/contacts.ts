@@ -1,0 +1,220 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { table } from 'arquero';
+import { Command } from 'commander';
+import { InputError } from '../data/errors.js';
+import type { ProteinRecord } from '../data/proteins.js';
+import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/contacts.js';
+import type { LanguageModel } from '../model/model.js';
+import { UsageError } from './errors.js';
+import { fitting, oneModelOption, openModel, readAllProteins } from './interpretOptions.js';
+import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
+import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
+import { createProgress } from './progress.js';
+
+interface ContactOptions extends CommonOptions, OutputOptions {
+  model: string;
+  fit?: boolean;
+  head?: string;
+  top?: number;
+  all?: boolean;
+  chain?: string;
+  precision?: boolean;
+  minSeparation: number;
+}
+
+const STRUCTURE = /\.(pdb|ent|cif|mmcif)(\.gz)?$/i;
+
+interface Protein extends ProteinRecord {
+  known?: KnownContacts;
+}
+
+/** `protein-lm contacts`: residues in contact, from attention. */
+export function contactsCommand(): Command {
+  const command = new Command('contacts')
+    .description(
+      'Predict contacts (C-beta under 8 angstrom) by a logistic regression over all heads (Rao et al. 2021): the ' +
+        "checkpoint's own contact_head, or one fitted with --fit. A structure among the inputs is also what its " +
+        'prediction is judged by.',
+    )
+    .argument('<inputs...>', 'proteins: FASTA files, or structures (.pdb, .ent, .cif, also .gz)')
+    .addOption(oneModelOption().makeOptionMandatory())
+    .option('--fit', 'fit the regression on the structures and write it to --head')
+    .option('--head <file>', 'the fitted regression, JSON (default: contact_head.json in the model folder)')
+    .option('--chain <id>', 'chain of the structures (default: the first of each)')
+    .option('--top <n>', 'pairs of each protein (default: as many as it has residues)', wholeNumber(1))
+    .option('--all', 'all pairs')
+    .option('--min-separation <n>', 'least distance in sequence', wholeNumber(1), 6)
+    .option('--precision', 'a table of the precision at L, L/2 and L/5 instead of the pairs')
+    .action(contacts);
+  addOutputOptions(command);
+  addCommonOptions(command, 'seed', 'device', 'threads');
+  return addExamples(
+    command,
+    'protein-lm contacts protein.fasta --model esm2_t6_8M_UR50D --out contacts.csv',
+    'protein-lm contacts --fit structures/*.pdb --model runs/first',
+    'protein-lm contacts 1btl.pdb --model runs/first --precision',
+    'protein-lm report contacts.csv --structure 1btl.pdb',
+  );
+}
+
+async function contacts(inputs: string[], options: ContactOptions): Promise<void> {
+  if (options.top !== undefined && options.all) throw new UsageError('--top and --all exclude each other');
+  const output = tableOutput(options);
+  const proteins = await readInputs(inputs, options);
+  const headPath = options.head ?? join(options.model, 'contact_head.json');
+  const judged = proteins.filter(({ known }) => known);
+  if (options.fit && judged.length < proteins.length)
+    throw new UsageError('--fit takes structures only: leave out the FASTA files');
+  if (options.precision && judged.length === 0)
+    throw new UsageError('--precision needs structures among the inputs (.pdb, .cif)');
+  const { model, stop } = await openModel(options.model, options);
+  await fitting(proteins, model);
+  if (options.fit) await fitHead(model, judged, headPath, options);
+  else {
+    const head = await openHead(model, headPath, options);
+    await predict(model, head, proteins, output, options);
+  }
+  await stop();
+}
+
+async function readInputs(inputs: string[], options: ContactOptions): Promise<Protein[]> {
+  const { contactPairs, readChain } = await import('../interpret/structure.js');
+  const proteins: Protein[] = [];
+  for (const path of inputs) {
+    if (STRUCTURE.test(path)) {
+      const chain = readChain(path, options.chain);
+      const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
+      const id = `${basename(path).replace(STRUCTURE, '')}_${chain.id}`;
+      proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
+    } else proteins.push(...(await readAllProteins(path)));
+  }
+  return proteins;
+}
+
+async function fitHead(
+  model: LanguageModel,
+  proteins: Protein[],
+  path: string,
+  options: ContactOptions,
+): Promise<void> {
+  const { fitContactHead, residueMaps } = await import('../interpret/contacts.js');
+  const { writeFileAtomic } = await import('../data/files.js');
+  const channels = model.config.num_hidden_layers * model.config.num_attention_heads;
+  const progress = createProgress({
+    label: 'fitting',
+    total: proteins.length,
+    unit: 'structures',
+    quiet: options.quiet,
+  });
+  let done = 0;
+  const known = proteins.flatMap((protein) => protein.known ?? []);
+  const head = await fitContactHead(
+    channels,
+    known,
+    async function* (sequence) {
+      yield* residueMaps(model, model.alphabet.encode(sequence));
+      progress.update(++done);
+    },
+    options.seed,
+  );
+  progress.end();
+  await writeFileAtomic(path, `${JSON.stringify({ weights: [...head.weights], bias: head.bias })}\n`);
+  const used = head.weights.filter((weight) => weight !== 0).length;
+  if (used === 0) process.stderr.write('warning: no head says anything about these contacts; train the model longer\n');
+  else if (!options.quiet)
+    process.stderr.write(`${path}: ${used} of ${channels} heads take part; contacts now predicts with it\n`);
+}
+
+async function openHead(model: LanguageModel, path: string, options: ContactOptions): Promise<ContactHead> {
+  const { contactHeadOf } = await import('../interpret/contacts.js');
+  if (existsSync(path)) {
+    try {
+      const { weights, bias } = JSON.parse(readFileSync(path, 'utf8'));
+      if (Array.isArray(weights) && [...weights, bias].every(Number.isFinite))
+        return { weights: Float32Array.from(weights), bias };
+    } catch {
+      // Not JSON: said below.
+    }
+    throw new InputError(`${path}: not a contact head: write it with protein-lm contacts --fit`);
+  }
+  if (options.head !== undefined)
+    throw new InputError(`${path}: no such file: write it with protein-lm contacts --fit STRUCTURES --head ${path}`);
+  const own = await contactHeadOf(model);
+  if (!own)
+    throw new InputError(
+      `${options.model}: it has no contact head: fit one with protein-lm contacts --fit STRUCTURES --model ${options.model}`,
+    );
+  return own;
+}
+
+async function predict(
+  model: LanguageModel,
+  head: ContactHead,
+  proteins: Protein[],
+  output: ReturnType<typeof tableOutput>,
+  options: ContactOptions,
+): Promise<void> {
+  const { contactPrecision, predictContacts, topContacts } = await import('../interpret/contacts.js');
+  const progress = createProgress({
+    label: 'contacts',
+    total: proteins.length,
+    unit: 'proteins',
+    quiet: options.quiet,
+  });
+  const rows: { protein: Protein; i: number; j: number; probability: number }[] = [];
+  const precisions: (ContactPrecision & { id: string })[] = [];
+  for (const [index, protein] of proteins.entries()) {
+    const { id, sequence, known } = protein;
+    const n = sequence.length;
+    const probabilities = await predictContacts(model, model.alphabet.encode(sequence), head);
+    const count = options.all ? n * n : (options.top ?? n);
+    if (!options.precision)
+      rows.push(...topContacts(probabilities, n, count, options.minSeparation).map((pair) => ({ protein, ...pair })));
+    if (known) precisions.push(...contactPrecision(probabilities, known).map((precision) => ({ id, ...precision })));
+    progress.update(index + 1);
+  }
+  progress.end();
+  if (options.precision) {
+    await output.write(
+      table({
+        sequence_id: precisions.map(({ id }) => id),
+        min_separation: precisions.map(({ separation }) => separation),
+        top: precisions.map(({ top }) => top),
+        pairs: precisions.map(({ pairs }) => pairs),
+        precision: precisions.map(({ precision }) => rounded(precision)),
+        random: precisions.map(({ random }) => rounded(random)),
+      }),
+    );
+    return;
+  }
+  const contactsOf = new Map(
+    proteins.map(({ id, sequence, known }) => [id, new Set(known?.contacts.map(([i, j]) => i * sequence.length + j))]),
+  );
+  await output.write(
+    table({
+      sequence_id: rows.map(({ protein }) => protein.id),
+      i: rows.map(({ i }) => i + 1),
+      j: rows.map(({ j }) => j + 1),
+      residue_i: rows.map(({ protein, i }) => protein.sequence[i]),
+      residue_j: rows.map(({ protein, j }) => protein.sequence[j]),
+      probability: rows.map(({ probability }) => rounded(probability)),
+      ...(proteins.some(({ known }) => known)
+        ? {
+            contact: rows.map(({ protein, i, j }) =>
+              protein.known ? Number(contactsOf.get(protein.id)!.has(i * protein.sequence.length + j)) : null,
+            ),
+          }
+        : {}),
+    }),
+  );
+  if (options.quiet) return;
+  for (const { id, separation, top, precision } of precisions) {
+    if (top === 'L')
+      process.stderr.write(`${id}: precision at L for |i - j| >= ${separation}: ${precision.toFixed(3)}\n`);
+  }
+}
+
+function rounded(value: number): number | null {
+  return Number.isNaN(value) ? null : Number(value.toPrecision(6));
+}

@@ -1,0 +1,76 @@
+import { InvalidArgumentError, Option } from 'commander';
+import type { ProteinRecord } from '../data/proteins.js';
+import type { LanguageModel } from '../model/model.js';
+import type { CommonOptions } from './options.js';
+
+/** `--model`, one of it. */
+export function oneModelOption(): Option {
+  return new Option('--model <folder>', 'run or model folder, ours or a Hugging Face ESM');
+}
+
+/** Parses `1,3-5` as [0, 2, 3, 4]: people count layers and heads from 1, the library from 0. */
+export function indexList(text: string): number[] {
+  const indices = text.split(',').flatMap((part) => {
+    const range = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(part);
+    const [first, last] = range ? [Number(range[1]), Number(range[2] ?? range[1])] : [0, 0];
+    if (first < 1 || last < first) throw new InvalidArgumentError('Numbers from 1 are needed, such as 1,3-5.');
+    return Array.from({ length: last - first + 1 }, (_, i) => first - 1 + i);
+  });
+  return [...new Set(indices)].sort((a, b) => a - b);
+}
+
+/** Starts the engine and loads the model; `stop` ends both. */
+export async function openModel(
+  folder: string,
+  options: Pick<CommonOptions, 'device' | 'threads'>,
+): Promise<{ model: LanguageModel; stop(): Promise<void> }> {
+  const { startEngine } = await import('../engines/index.js');
+  const { loadModel } = await import('../model/files.js');
+  const engine = await startEngine(options.device, { threads: options.threads });
+  const model = await loadModel(folder);
+  return {
+    model,
+    async stop() {
+      model.dispose();
+      await engine.stop();
+    },
+  };
+}
+
+/**
+ * All proteins of a FASTA file, in memory; warnings go to standard error.
+ * @throws InputError where two have one identifier, and where there are none
+ */
+export async function readAllProteins(path: string): Promise<ProteinRecord[]> {
+  const { readProteins } = await import('../data/proteins.js');
+  const { Warnings } = await import('../data/warnings.js');
+  const { InputError } = await import('../data/errors.js');
+  const warnings = new Warnings();
+  const records: ProteinRecord[] = [];
+  for await (const record of readProteins(path, { warnings, duplicates: 'error' })) records.push(record);
+  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
+  if (records.length === 0) throw new InputError(`${path} has no sequences; give a FASTA file of proteins`);
+  return records;
+}
+
+/**
+ * The proteins that the model has positions for. Longer ones are an error, or with `skip` left out with a warning.
+ * @throws InputError naming the first that is too long
+ */
+export async function fitting(records: ProteinRecord[], model: LanguageModel, skip = false): Promise<ProteinRecord[]> {
+  const { maxLength } = await import('../model/config.js');
+  const { InputError } = await import('../data/errors.js');
+  const most = maxLength(model.config) - 2;
+  const long = records.filter(({ sequence }) => sequence.length > most);
+  if (long.length === 0) return records;
+  const { file, line, id, sequence } = long[0];
+  const first = `${file}:${line}, record ${id}`;
+  if (!skip)
+    throw new InputError(`${first}: ${sequence.length} residues, but this model takes ${most}: crop the sequence`);
+  process.stderr.write(
+    `warning: longer than the model's ${most} residues, left out: ${long.length} (first: ${first})\n`,
+  );
+  const kept = records.filter((record) => record.sequence.length <= most);
+  if (kept.length === 0) throw new InputError(`${file}: every protein is longer than the model's ${most} residues`);
+  return kept;
+}

@@ -1,0 +1,53 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { InputError } from '../../data/errors.js';
+import type { EngineKind } from '../engine.js';
+import { describeAdapter, findAdapter, isSoftware, openDevice } from './adapter.js';
+
+/** Any GPU that Dawn reaches (Vulkan, Metal, Direct3D 12): tfjs's WebGPU backend with our WGSL kernels. */
+export const webgpu: EngineKind = {
+  device: 'webgpu',
+  async probe() {
+    const found = await findAdapter();
+    if (!('adapter' in found)) return { device: 'webgpu', usable: false, automatic: false, ...found };
+    const software = isSoftware(found.adapter);
+    const description = `${describeAdapter(found.adapter)}${software ? ' (software)' : ''}`;
+    return { device: 'webgpu', usable: true, automatic: !software, description };
+  },
+  async start() {
+    const found = await findAdapter();
+    if (!('adapter' in found)) {
+      const { reason, install } = found;
+      throw new InputError(`--device webgpu: ${reason}${install ? `; to get it: ${install}` : ''}`);
+    }
+    const { device, info, description } = await openDevice(found.adapter);
+    // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
+    let gpu: GPU | undefined = found.gpu;
+    const { Backend } = await import('./backend.js');
+    await import('./kernels/index.js');
+    const backend = withNavigator(gpu, () => new Backend(device, info));
+    tf.registerBackend('webgpu', () => backend);
+    await tf.setBackend('webgpu');
+    return {
+      device: 'webgpu',
+      backend: 'webgpu',
+      description,
+      async stop() {
+        tf.removeBackend('webgpu');
+        if (gpu) device.destroy();
+        gpu = undefined;
+      },
+    };
+  },
+};
+
+/** tfjs asks for navigator.gpu while its backend is made, and only then. */
+function withNavigator<T>(gpu: GPU, make: () => T): T {
+  const host = globalThis as { navigator?: { gpu?: GPU } };
+  if (!host.navigator) Object.defineProperty(host, 'navigator', { value: {}, configurable: true });
+  Object.defineProperty(host.navigator, 'gpu', { value: gpu, configurable: true });
+  try {
+    return make();
+  } finally {
+    delete host.navigator!.gpu;
+  }
+}

@@ -1,0 +1,139 @@
+import { allocate, launch, reduction, release, sumParts } from './launch.js';
+import { register, sizeOf } from './register.js';
+
+interface Attributes {
+  epsilon: number;
+  dropoutRate: number;
+  dropoutSeed: number;
+}
+
+const THREADS = 128;
+// Rows whose contributions to the gradients of gamma and beta one workgroup adds up.
+const ROWS = 64;
+
+/** WGSL: `kept(i)`, the factor of element i: see dropoutMask in src/ops/dropout.ts. */
+const DROPOUT = `
+fn kept(i: u32) -> f32 {
+  var x = i + c.seed * 0x9e3779b9u;
+  x ^= x >> 16u;
+  x *= 0x7feb352du;
+  x ^= x >> 15u;
+  x *= 0x846ca68bu;
+  x ^= x >> 16u;
+  return select(0.0, c.scale, x >= c.threshold);
+}`;
+
+function dropout({ dropoutRate, dropoutSeed }: Attributes) {
+  return {
+    constants: { seed: dropoutSeed, threshold: Math.ceil(dropoutRate * 2 ** 32) },
+    floats: { scale: 1 / (1 - dropoutRate) },
+  };
+}
+
+register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, attributes) => {
+  const width = gamma.shape[0];
+  const rows = sizeOf(x.shape) / width;
+  const drops = residual && attributes.dropoutRate > 0;
+  const { constants, floats } = dropout(attributes);
+  const sum = residual && allocate(backend, x.shape);
+  const normed = allocate(backend, x.shape);
+  const means = allocate(backend, [rows]);
+  const scales = allocate(backend, [rows]);
+  launch(backend, {
+    name: 'AddLayerNorm',
+    inputs: { x, residual, gamma, beta },
+    outputs: { ...(sum && { sum }), normed, means, scales },
+    constants: { width, ...(drops && constants) },
+    floats: { epsilon: attributes.epsilon, ...(drops && floats) },
+    declarations: reduction(THREADS) + (drops ? DROPOUT : ''),
+    threads: THREADS,
+    body: `
+  let start = group * c.width;
+  var total = 0.0;
+  for (var j = lane; j < c.width; j += ${THREADS}u) {
+    let i = start + j;
+    ${residual ? `let value = x[i] + residual[i]${drops ? ' * kept(i)' : ''}; sum[i] = value;` : 'let value = x[i];'}
+    total += value;
+  }
+  let mean = reduce(total, lane) / f32(c.width);
+  var squares = 0.0;
+  for (var j = lane; j < c.width; j += ${THREADS}u) {
+    let centred = ${residual ? 'sum' : 'x'}[start + j] - mean;
+    squares += centred * centred;
+  }
+  let scale = 1.0 / sqrt(reduce(squares, lane) / f32(c.width) + c.epsilon);
+  for (var j = lane; j < c.width; j += ${THREADS}u) {
+    normed[start + j] = (${residual ? 'sum' : 'x'}[start + j] - mean) * scale * gamma[j] + beta[j];
+  }
+  if (lane == 0u) { means[group] = mean; scales[group] = scale; }`,
+    groups: rows,
+  });
+  return sum ? [sum, normed, means, scales] : [normed, means, scales];
+});
+
+register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, aux0, aux1 }, attributes) => {
+  const width = gamma.shape[0];
+  const rows = sizeOf(sum.shape) / width;
+  const drops = dsum && attributes.dropoutRate > 0;
+  const { constants, floats } = dropout(attributes);
+  const dx = allocate(backend, sum.shape);
+  const dresidual = drops ? allocate(backend, sum.shape) : undefined;
+  const blocks = Math.ceil(rows / ROWS);
+  const parts = allocate(backend, [blocks, 2 * width]);
+  launch(backend, {
+    name: 'AddLayerNormGrad',
+    inputs: { dsum, dnormed, sum, gamma, means: aux0, scales: aux1 },
+    outputs: { dx, ...(dresidual && { dresidual }) },
+    constants: { width, ...(drops && constants) },
+    floats: drops ? floats : {},
+    declarations: reduction(THREADS) + (drops ? DROPOUT : ''),
+    threads: THREADS,
+    body: `
+  let start = group * c.width;
+  let mean = means[group];
+  let scale = scales[group];
+  var slopes = 0.0;
+  var products = 0.0;
+  for (var j = lane; j < c.width; j += ${THREADS}u) {
+    let slope = dnormed[start + j] * gamma[j];
+    slopes += slope;
+    products += slope * (sum[start + j] - mean) * scale;
+  }
+  let offset = reduce(slopes, lane) / f32(c.width);
+  let along = reduce(products, lane) / f32(c.width);
+  for (var j = lane; j < c.width; j += ${THREADS}u) {
+    let i = start + j;
+    let slope = dnormed[i] * gamma[j];
+    let value = ${dsum ? 'dsum[i] + ' : ''}scale * (slope - offset - (sum[i] - mean) * scale * along);
+    dx[i] = value;
+    ${drops ? 'dresidual[i] = value * kept(i);' : ''}
+  }`,
+    groups: rows,
+  });
+  launch(backend, {
+    name: 'AddLayerNormGradScale',
+    inputs: { dnormed, sum, means: aux0, scales: aux1 },
+    outputs: { parts },
+    constants: { width, rows, blocks },
+    threads: 64,
+    body: `
+  let block = group % c.blocks;
+  let j = group / c.blocks * 64u + lane;
+  if (j >= c.width) { return; }
+  var gain = 0.0;
+  var shift = 0.0;
+  for (var row = block * ${ROWS}u; row < min(c.rows, (block + 1u) * ${ROWS}u); row++) {
+    let slope = dnormed[row * c.width + j];
+    gain += slope * (sum[row * c.width + j] - means[row]) * scales[row];
+    shift += slope;
+  }
+  parts[block * 2u * c.width + j] = gain;
+  parts[block * 2u * c.width + c.width + j] = shift;`,
+    groups: blocks * Math.ceil(width / 64),
+  });
+  const dgamma = allocate(backend, [width]);
+  const dbeta = allocate(backend, [width]);
+  sumParts(backend, parts, blocks, [dgamma, dbeta]);
+  release(backend, parts);
+  return [dx, ...(dresidual ? [dresidual] : []), dgamma, dbeta];
+});

@@ -1,0 +1,28 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Backend } from '../backend.js';
+import { allocate, launchElements } from './launch.js';
+import { sizeOf } from './register.js';
+
+// tfjs casts integers to floats by renaming them, and lets each of its kernels convert as it reads. Ours read floats
+// where a tensor says so.
+const theirs = tf.getKernel('Cast', 'webgpu').kernelFunc;
+tf.unregisterKernel('Cast', 'webgpu');
+tf.registerKernel({
+  kernelName: 'Cast',
+  backendName: 'webgpu',
+  kernelFunc: (call) => {
+    const x = call.inputs.x as tf.TensorInfo;
+    if (call.attrs?.dtype !== 'float32' || (x.dtype !== 'int32' && x.dtype !== 'bool')) return theirs(call);
+    const backend = call.backend as Backend;
+    const out = allocate(backend, x.shape);
+    const integers = { ...x, dtype: 'int32' as const };
+    launchElements(backend, {
+      name: 'Cast',
+      inputs: { integers },
+      outputs: { out },
+      body: 'out[i] = f32(integers[i]);',
+      size: sizeOf(x.shape),
+    });
+    return out;
+  },
+});

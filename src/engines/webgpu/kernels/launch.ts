@@ -1,0 +1,142 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { Backend } from '../backend.js';
+
+/** A kernel to run once. */
+export interface Launch {
+  name: string;
+  /** Tensors that are read, by the name that they have in the WGSL code: arrays of f32, or of i32 for int32. */
+  inputs: Record<string, TensorInfo | undefined>;
+  /** Tensors that are written, likewise. They may be inputs of other kernels, but not of this one. */
+  outputs: Record<string, TensorInfo>;
+  /** Unsigned integers, as `c.NAME` in the code. */
+  constants?: Record<string, number>;
+  /** Floats, as `c.NAME` in the code. */
+  floats?: Record<string, number>;
+  /** WGSL: declarations and functions, outside of `main`. */
+  declarations?: string;
+  /** WGSL: the body of `main`. It knows `group` (index of the workgroup) and `lane` (of the thread in it). */
+  body: string;
+  /** Threads in a workgroup. Default 256. */
+  threads?: number;
+  groups: number;
+}
+
+// Workgroups along one axis that every device takes.
+const MOST_GROUPS = 65535;
+
+/** Makes an uninitialised tensor on the GPU. */
+export function allocate(backend: Backend, shape: number[]): TensorInfo {
+  return backend.makeTensorInfo(shape, 'float32');
+}
+
+/** Gives tensors that were made here back to the pool. */
+export function release(backend: Backend, ...tensors: (TensorInfo | undefined)[]): void {
+  for (const tensor of tensors) if (tensor) backend.disposeData(tensor.dataId);
+}
+
+/** Writes a kernel's bindings and constants before its code, and runs it. */
+export function launch(backend: Backend, kernel: Launch): void {
+  const { name, inputs, outputs, constants = {}, floats = {}, declarations = '', body, threads = 256, groups } = kernel;
+  if (groups === 0) return;
+  const code = declarations + body;
+  // What the code does not name takes no binding: devices have few.
+  const reads = Object.entries(inputs).filter(
+    ([id, tensor]) => tensor !== undefined && new RegExp(`\\b${id}\\b`).test(code),
+  ) as [string, TensorInfo][];
+  const writes = Object.entries(outputs);
+  const bindings = [...reads, ...writes].map(([id, tensor], i) => {
+    const access = i < reads.length ? 'read' : 'read_write';
+    return `@group(0) @binding(${i}) var<storage, ${access}> ${id}: array<${tensor.dtype === 'int32' ? 'i32' : 'f32'}>;`;
+  });
+  const fields = [
+    'groups: u32',
+    ...Object.keys(constants).map((id) => `${id}: u32`),
+    ...Object.keys(floats).map((id) => `${id}: f32`),
+  ];
+  const source = `
+struct Constants { ${fields.join(', ')} }
+${bindings.join('\n')}
+@group(0) @binding(${bindings.length}) var<uniform> c: Constants;
+${declarations}
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = workgroup.y * grid.x + workgroup.x;
+  if (group >= c.groups) { return; }
+${body}
+}`;
+  const integers = [groups, ...Object.values(constants)];
+  const reals = Object.values(floats);
+  const bytes = new ArrayBuffer(4 * (integers.length + reals.length));
+  new Uint32Array(bytes, 0, integers.length).set(integers);
+  new Float32Array(bytes, 4 * integers.length).set(reals);
+  const across = Math.min(groups, MOST_GROUPS);
+  backend.launch(
+    name,
+    source,
+    reads.map(([, tensor]) => backend.bufferOf(tensor)),
+    writes.map(([, tensor]) => backend.writableBufferOf(tensor)),
+    new Uint8Array(bytes),
+    [across, Math.ceil(groups / across), 1],
+  );
+}
+
+/** A kernel whose every thread computes one of `size` elements, `i`. */
+export function launchElements(backend: Backend, kernel: Omit<Launch, 'groups' | 'threads'> & { size: number }): void {
+  const { size, ...rest } = kernel;
+  launch(backend, {
+    ...rest,
+    constants: { ...rest.constants, elements: size },
+    body: `  let i = group * 256u + lane;\n  if (i < c.elements) {\n${rest.body}\n  }`,
+    groups: Math.ceil(size / 256),
+  });
+}
+
+/**
+ * WGSL: `fn reduce(value: f32, lane: u32) -> f32`, the sum over a workgroup of `threads` (a power of two), to be
+ * called by all of its threads. The order of the additions is fixed.
+ */
+export function reduction(threads: number): string {
+  return `
+var<workgroup> shared_sums: array<f32, ${threads}>;
+fn reduce(value: f32, lane: u32) -> f32 {
+  workgroupBarrier();
+  shared_sums[lane] = value;
+  workgroupBarrier();
+  for (var half = ${threads / 2}u; half > 0u; half /= 2u) {
+    if (lane < half) { shared_sums[lane] += shared_sums[lane + half]; }
+    workgroupBarrier();
+  }
+  return shared_sums[0];
+}`;
+}
+
+/**
+ * Adds up the rows of `parts` [count, ...] into `outputs`, whose elements one after the other are as many as a row's.
+ * Always in the order of the rows, so that a result never depends on timing.
+ */
+export function sumParts(backend: Backend, parts: TensorInfo, count: number, outputs: TensorInfo[]): void {
+  const sizes = outputs.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
+  const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+  const size = sizes.reduce((a, b) => a + b, 0);
+  const names = outputs.map((_, i) => `out${i}`);
+  const stores = names.map((name, i) => `if (i < c.end${i}) { ${name}[i - c.start${i}] = sum; }`);
+  launchElements(backend, {
+    name: 'SumParts',
+    inputs: { parts },
+    outputs: Object.fromEntries(names.map((name, i) => [name, outputs[i]])),
+    constants: {
+      count,
+      ...Object.fromEntries(
+        sizes.flatMap((length, i) => [
+          [`start${i}`, starts[i]],
+          [`end${i}`, starts[i] + length],
+        ]),
+      ),
+    },
+    body: `
+  var sum = 0.0;
+  for (var p = 0u; p < c.count; p++) { sum += parts[p * c.elements + i]; }
+  ${stores.join(' else ')}`,
+    size,
+  });
+}

@@ -1,0 +1,97 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { Backend } from '../backend.js';
+import { GELU } from './gelu.js';
+import { allocate, launchElements, release, sumParts } from './launch.js';
+import { matrixProduct, splitsFor } from './matrixProduct.js';
+import { register, sizeOf } from './register.js';
+
+interface Attributes {
+  activation: 'none' | 'gelu';
+}
+
+register<Attributes>('Linear', (backend, { x, w, b }, { activation }) => {
+  const [rows, inner] = x.shape;
+  const columns = w.shape[0];
+  const y = allocate(backend, [rows, columns]);
+  const withGelu = activation === 'gelu';
+  const before = withGelu ? allocate(backend, [rows, columns]) : undefined;
+  const sum = b ? 'value + b[column]' : 'value';
+  matrixProduct(backend, {
+    name: 'Linear',
+    inputs: { x, w, b },
+    outputs: { y, ...(before && { before }) },
+    declarations: withGelu ? GELU : '',
+    rows,
+    columns,
+    inner,
+    a: 'x[row * c.inner + k]',
+    aAlong: 'k',
+    b: 'w[column * c.inner + k]',
+    bAlong: 'k',
+    store: withGelu
+      ? `let z = ${sum}; before[row * c.columns + column] = z; y[row * c.columns + column] = gelu(z);`
+      : `y[row * c.columns + column] = ${sum};`,
+  });
+  return before ? [y, before] : [y];
+});
+
+register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation }) => {
+  const slope = activation === 'gelu' ? throughGelu(backend, dy, aux0) : dy;
+  const [rows, outputs] = dy.shape;
+  const inputs = x.shape[1];
+  const dx = allocate(backend, [rows, inputs]);
+  matrixProduct(backend, {
+    name: 'LinearGradInput',
+    inputs: { dy: slope, w },
+    outputs: { dx },
+    rows,
+    columns: inputs,
+    inner: outputs,
+    a: 'dy[row * c.inner + k]',
+    aAlong: 'k',
+    b: 'w[k * c.columns + column]',
+    bAlong: 'column',
+    store: 'dx[row * c.columns + column] = value;',
+  });
+  const dw = allocate(backend, [outputs, inputs]);
+  const db = b && allocate(backend, [outputs]);
+  const splits = splitsFor(outputs, inputs, rows);
+  const parts = splits > 1 ? allocate(backend, [splits, outputs * (inputs + (b ? 1 : 0))]) : undefined;
+  matrixProduct(backend, {
+    name: 'LinearGradWeight',
+    inputs: { dy: slope, x },
+    outputs: parts ? { parts } : { dw, ...(db && { db }) },
+    rows: outputs,
+    columns: inputs,
+    inner: rows,
+    splits,
+    constants: { part: outputs * (inputs + (b ? 1 : 0)) },
+    a: 'dy[k * c.rows + row]',
+    aAlong: 'row',
+    b: 'x[k * c.columns + column]',
+    bAlong: 'column',
+    weight: db && '1.0',
+    store: parts
+      ? 'parts[split * c.part + row * c.columns + column] = value;'
+      : 'dw[row * c.columns + column] = value;',
+    storeRow: db && (parts ? 'parts[split * c.part + c.rows * c.columns + row] = rowDot;' : 'db[row] = rowDot;'),
+  });
+  const gradients = db ? [dw, db] : [dw];
+  if (parts) sumParts(backend, parts, splits, gradients);
+  release(backend, parts, slope === dy ? undefined : slope);
+  return [dx, ...gradients];
+});
+
+/** dy · gelu'(z), z being what entered the GELU. */
+function throughGelu(backend: Backend, dy: TensorInfo, z: TensorInfo): TensorInfo {
+  const dz = allocate(backend, dy.shape);
+  launchElements(backend, {
+    name: 'GeluGrad',
+    inputs: { dy, z },
+    outputs: { dz },
+    declarations: GELU,
+    body: 'dz[i] = dy[i] * gelu_slope(z[i]);',
+    size: sizeOf(dy.shape),
+  });
+  return dz;
+}
