@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
 import type { TokenStore } from '../data/store.js';
@@ -274,6 +275,7 @@ async function runWithProgress(
       onValidation: (step, model, baseline) => progress.log(`step ${step}: validation ${compared(model, baseline)}`),
     });
     progress.end();
+    await writeRunReport(out);
     if (!result.finished) {
       process.stderr.write(
         `stopped after step ${result.step}; go on with: protein-lm pretrain --out ${out} --resume\n`,
@@ -290,6 +292,15 @@ async function runWithProgress(
     progress.end();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+/** The curves of the run so far, as `protein-lm report` draws them. */
+async function writeRunReport(run: string): Promise<void> {
+  const { MetricsLog } = await import('../training/metrics.js');
+  if (new MetricsLog(run).read().length === 0) return;
+  const { runReport } = await import('./report.js');
+  const { writeReport } = await import('../report/write.js');
+  await writeReport(await runReport(run), { html: join(run, 'report.html') });
 }
 
 function figures({ accuracy, perplexity }: Figures): string {

@@ -38,6 +38,7 @@ test('a run trains, is validated, and evaluate repeats its figures', async () =>
   expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   const last = new MetricsLog(run).read().at(-1)!;
   expect(last.step).toBe(30);
+  expect(readFileSync(join(run, 'report.html'), 'utf8')).toContain('Training run');
 
   const evaluated = await runCli(['evaluate', '--model', run, '--format', 'json'], { env });
   expect(evaluated.code).toBe(0);
