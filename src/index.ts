@@ -86,3 +86,34 @@ export {
   VariantError,
 } from './scoring/variants.js';
 export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './scoring/windows.js';
+export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './training/checkpoint.js';
+export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './training/evaluate.js';
+export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './training/metrics.js';
+export { Optimizer } from './training/optimizer.js';
+export {
+  type Budget,
+  type Cadence,
+  changeRecipe,
+  type OptimizerOptions,
+  PAPER_OPTIMIZER,
+  RECIPES,
+  type Recipe,
+} from './training/recipe.js';
+export {
+  resumeTraining,
+  startTraining,
+  type Training,
+  type TrainingResult,
+  type TrainingStatus,
+  type TrainOptions,
+  train,
+} from './training/run.js';
+export { learningRateAt, type Schedule, type ScheduleOptions } from './training/schedule.js';
+export {
+  type Pass,
+  passGradients,
+  passLoss,
+  type StepOptions,
+  type StepResult,
+  trainingStep,
+} from './training/step.js';
