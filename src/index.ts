@@ -28,6 +28,8 @@ export {
 } from './data/statistics.js';
 export { openStore, type SplitName, type StoreManifest, TokenStore } from './data/store.js';
 export { Warnings } from './data/warnings.js';
+export * from './interpret/index.js';
+export * from './report/index.js';
 export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';
 export { type Assay, type AssayOptions, type PlacementOptions, placeRows, readAssay } from './scoring/assay.js';
 export {

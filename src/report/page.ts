@@ -60,8 +60,8 @@ export function reportCharts(report: Report): Chart[] {
  * A report as one HTML document that needs nothing else: charts, tables, scripts and styles are all inside, and it
  * asks the network for nothing.
  */
-export function reportToHtml(report: Report): string {
-  const charts: Record<string, unknown> = {};
+export async function reportToHtml(report: Report): Promise<string> {
+  const charts: Record<string, Chart> = {};
   const tables: Record<string, unknown> = {};
   const attention: Record<string, unknown> = {};
   const body = report.sections.map((section, index) => {
@@ -71,7 +71,7 @@ export function reportToHtml(report: Report): string {
       (section.text ? `<p>${escapeHtml(section.text)}</p>` : '');
     const add = (chart: Chart): string => {
       if (chart.name in charts) throw new Error(`two charts of a report are called ${chart.name}`);
-      charts[chart.name] = pageChart(chart);
+      charts[chart.name] = chart;
       return figure(chart);
     };
     const addTable = (table: ReportTable): string => {
@@ -103,7 +103,9 @@ export function reportToHtml(report: Report): string {
     return `${open(link)}${overview ? add(overview) : ''}${choice}${note}${add(map)}</section>`;
   });
   const data = {
-    charts,
+    charts: Object.fromEntries(
+      await Promise.all(Object.values(charts).map(async (chart) => [chart.name, await pageChart(chart)])),
+    ),
     tables,
     attention,
     residueOrder: RESIDUE_ORDER,
@@ -183,11 +185,11 @@ function mapLabel({ layer, head }: Pick<AttentionMap, 'layer' | 'head'>): string
   return `${part('layer', layer)}, ${part('head', head)}`;
 }
 
-function pageChart(chart: Chart): unknown {
+async function pageChart(chart: Chart): Promise<unknown> {
   return {
     spec: {
-      light: compileChart(chart, { theme: 'light', interactive: true }),
-      dark: compileChart(chart, { theme: 'dark', interactive: true }),
+      light: await compileChart(chart, { theme: 'light', interactive: true }),
+      dark: await compileChart(chart, { theme: 'dark', interactive: true }),
     },
     data: Object.fromEntries(Object.entries(chart.data).map(([name, rows]) => [name, columns(rows)])),
     images: chart.images?.map(({ fields, matrix }) => ({ fields, matrix: pageMatrix(matrix) })),

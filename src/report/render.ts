@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { Resvg } from '@resvg/resvg-js';
-import * as vega from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type * as vega from 'vega';
+import type { TopLevelSpec } from 'vega-lite';
 import type { Chart, Look } from './chart.js';
 import { type Theme, vegaConfig } from './look.js';
 import { matrixToDataUrl } from './matrix-image.js';
@@ -12,22 +11,28 @@ import { textWidths } from './text-width.js';
 const FONT_FOLDER = join(dirname(createRequire(import.meta.url).resolve('open-sans-fonts/package.json')), 'open-sans');
 const FONT_FILES = ['Regular/OpenSans-Regular.ttf', 'Semibold/OpenSans-Semibold.ttf', 'Bold/OpenSans-Bold.ttf'];
 
-/** Vega's own hook for text measured without a canvas: */
-const textMetrics = (vega as unknown as { textMetrics: { width: (item: TextItem, text: string) => number } })
-  .textMetrics;
-interface TextItem {
-  fontSize?: number;
+/** Vega's own hook for text measured without a canvas. */
+interface TextMetrics {
+  width(item: { fontSize?: number }, text: string): number;
 }
-let measured = false;
-function measureText(): void {
-  if (measured) return;
-  measured = true;
-  const width = textWidths(readFileSync(join(FONT_FOLDER, FONT_FILES[0]!)));
-  textMetrics.width = (item, text) => width(String(text ?? ''), item.fontSize ?? 11);
+
+/** Loaded when the first chart is drawn: whoever draws none does not wait for Vega. */
+let libraries: Promise<{ vega: typeof import('vega'); compile: typeof import('vega-lite').compile }> | undefined;
+
+function loadVega(): NonNullable<typeof libraries> {
+  libraries ??= (async () => {
+    const [library, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
+    const { textMetrics } = library as unknown as { textMetrics: TextMetrics };
+    const width = textWidths(readFileSync(join(FONT_FOLDER, FONT_FILES[0]!)));
+    textMetrics.width = (item, text) => width(String(text ?? ''), item.fontSize ?? 11);
+    return { vega: library, compile };
+  })();
+  return libraries;
 }
 
 /** A chart's Vega specification: the Vega-Lite one compiled with the theme's configuration, its data still by name. */
-export function compileChart(chart: Chart, look: Look): vega.Spec {
+export async function compileChart(chart: Chart, look: Look): Promise<vega.Spec> {
+  const library = await loadVega();
   const spec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     description: chart.description,
@@ -35,7 +40,8 @@ export function compileChart(chart: Chart, look: Look): vega.Spec {
     config: vegaConfig(look.theme),
   };
   // Vega-Lite warns of settings that it drops for good reason, such as a fitted height where bars have their own.
-  return compile(spec as unknown as TopLevelSpec, { logger: vega.logger(vega.Error) }).spec;
+  const logger = library.vega.logger(library.vega.Error);
+  return library.compile(spec as unknown as TopLevelSpec, { logger }).spec;
 }
 
 /** The data sets that the chart's specification names. */
@@ -51,8 +57,8 @@ export function chartData(chart: Chart, theme: Theme): Record<string, object[]> 
 
 /** Draws a chart as an SVG document, without a browser. */
 export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<string> {
-  measureText();
-  const spec = compileChart(chart, { theme, interactive: false });
+  const { vega } = await loadVega();
+  const spec = await compileChart(chart, { theme, interactive: false });
   const data = chartData(chart, theme);
   for (const source of spec.data ?? []) {
     if (source.name in data) Object.assign(source, { values: data[source.name] });
@@ -69,6 +75,7 @@ export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<
 export async function chartToPng(chart: Chart, theme: Theme = 'light', scale = 2): Promise<Buffer> {
   // Of the two spellings that Vega writes for "do not smooth", resvg knows only the first.
   const svg = (await chartToSvg(chart, theme)).replaceAll(' image-rendering: pixelated;', '');
+  const { Resvg } = await import('@resvg/resvg-js');
   const resvg = new Resvg(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: {

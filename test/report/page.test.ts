@@ -10,16 +10,16 @@ import { CHROMIUM, launchChromium } from '../chromium.js';
 import { sampleReport, sampleVariants } from './sample.js';
 
 describe('the report as a document', () => {
-  it('names nothing outside itself and escapes what it shows', () => {
-    const html = reportToHtml(sampleReport(30, 20));
+  it('names nothing outside itself and escapes what it shows', async () => {
+    const html = await reportToHtml(sampleReport(30, 20));
     expect(html).toContain('<title>A &lt;protein&gt; &amp; its scores</title>');
     expect(html).not.toMatch(/<(script|link|img)[^>]+(src|href)="(?!data:)/);
     expect(html).not.toContain('sourceMappingURL');
   });
 
-  it('refuses two charts of one name', () => {
+  it('refuses two charts of one name', async () => {
     const { sections, ...rest } = sampleReport(30, 20);
-    expect(() => reportToHtml({ ...rest, sections: [...sections, sections[1]!] })).toThrow(/two charts.*loss/);
+    await expect(reportToHtml({ ...rest, sections: [...sections, sections[1]!] })).rejects.toThrow(/two charts.*loss/);
   });
 });
 
@@ -58,7 +58,7 @@ describe.skipIf(!CHROMIUM)('the report in Chromium', () => {
     })()`);
 
   beforeAll(async () => {
-    writeFileSync(file, reportToHtml(sampleReport(1000, 200)));
+    writeFileSync(file, await reportToHtml(sampleReport(1000, 200)));
     browser = await launchChromium();
     page = await open('light');
   });
