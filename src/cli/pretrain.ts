@@ -10,7 +10,6 @@ import type { Training, TrainingStatus } from '../training/run.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { createProgress, formatDuration } from './progress.js';
-import { writeRunReport } from './report.js';
 import { addTrainingDataOptions, openTrainingData, type TrainingDataOptions } from './trainingData.js';
 
 interface PretrainOptions extends CommonOptions, TrainingDataOptions, Budget, Partial<Cadence> {

@@ -94,14 +94,6 @@ export async function runReport(folder: string): Promise<Report> {
   return trainingReport(basename(folder), lines, facts);
 }
 
-/** Writes a run's `report.html`; a run that has logged nothing yet gets none. */
-export async function writeRunReport(folder: string): Promise<void> {
-  const { writeReport } = await import('../report/write.js');
-  const { MetricsLog } = await import('../training/metrics.js');
-  if (new MetricsLog(folder).read().length > 0)
-    await writeReport(await runReport(folder), { html: join(folder, 'report.html') });
-}
-
 async function fileReport(source: string, options: ReportOptions): Promise<Report> {
   if (['.npy', '.npz', '.safetensors'].includes(extname(source).toLowerCase())) {
     const { readMaps } = await import('../interpret/readMaps.js');
