@@ -3,7 +3,6 @@ import { type Alphabet, PROTEIN } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
 import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
-import { dropoutHash } from '../ops/dropout.js';
 import { linear } from '../ops/linear.js';
 import { recompute } from '../ops/recompute.js';
 import { rotary } from '../ops/rotary.js';
@@ -110,7 +109,8 @@ export class LanguageModel {
       addLayerNorm(to, residual, this.get(`${norm}.weight`), this.get(`${norm}.bias`), {
         epsilon: config.layer_norm_eps,
         dropoutRate: options.dropoutSeed === undefined ? 0 : config.hidden_dropout_prob,
-        dropoutSeed: dropoutHash(site, options.dropoutSeed ?? 0),
+        dropoutSeed: options.dropoutSeed,
+        dropoutSite: site,
       });
     return tf.tidy(() => {
       const dense = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]

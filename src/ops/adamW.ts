@@ -13,14 +13,21 @@ export interface AdamWSlot {
 
 /** Options of one `adamW` update. */
 export interface AdamWOptions {
-  /** Number of this update, counted from 1. */
-  step: number;
-  learningRate: number;
+  /** What changes from update to update: see `adamWHyper`. */
+  hyper: tf.Tensor1D;
   beta1: number;
   beta2: number;
   epsilon: number;
   /** Gradients are scaled down to this global norm where they exceed it. */
   maxNorm: number;
+}
+
+/**
+ * The learning rate and the corrections 1 - β₁ᵗ and 1 - β₂ᵗ of the moments.
+ * @param step number of the update t, counted from 1
+ */
+export function adamWHyper(step: number, learningRate: number, beta1: number, beta2: number): Float32Array {
+  return Float32Array.of(learningRate, 1 - beta1 ** step, 1 - beta2 ** step);
 }
 
 /**
@@ -30,10 +37,9 @@ export interface AdamWOptions {
  * Kernel: AdamW.
  */
 export function adamW(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
-  const { step, learningRate, beta1, beta2, epsilon, maxNorm } = options;
-  const corrections = [1 - beta1 ** step, 1 - beta2 ** step];
-  if (!hasKernel('AdamW')) return adamWReference(slots, options, corrections);
-  const inputs: Record<string, tf.Tensor> = { hyper: tf.tensor1d([learningRate, ...corrections]) };
+  const { hyper, beta1, beta2, epsilon, maxNorm } = options;
+  if (!hasKernel('AdamW')) return adamWReference(slots, options);
+  const inputs: Record<string, tf.Tensor> = { hyper };
   slots.forEach((slot, i) => {
     inputs[`p${i}`] = slot.parameter;
     inputs[`m${i}`] = slot.firstMoment;
@@ -42,14 +48,14 @@ export function adamW(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
   });
   const weightDecay = slots.map((slot) => slot.weightDecay);
   const [norm] = runKernel('AdamW', inputs, { count: slots.length, beta1, beta2, epsilon, weightDecay, maxNorm });
-  inputs.hyper.dispose();
   return norm as tf.Scalar;
 }
 
-/** The definition of `adamW` in tfjs operations. `corrections`: 1 - β₁ᵗ and 1 - β₂ᵗ. */
-function adamWReference(slots: AdamWSlot[], options: AdamWOptions, corrections: number[]): tf.Scalar {
-  const { learningRate, beta1, beta2, epsilon, maxNorm } = options;
+/** The definition of `adamW` in tfjs operations. */
+function adamWReference(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
+  const { hyper, beta1, beta2, epsilon, maxNorm } = options;
   return tf.tidy(() => {
+    const [learningRate, correction1, correction2] = tf.unstack(hyper);
     const squares = slots.map((slot) => tf.sum(tf.square(slot.gradient)));
     const norm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
     const scale = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)));
@@ -58,9 +64,9 @@ function adamWReference(slots: AdamWSlot[], options: AdamWOptions, corrections: 
         const gradient = tf.mul(slot.gradient, scale);
         const first = tf.add(tf.mul(slot.firstMoment, beta1), tf.mul(gradient, 1 - beta1));
         const second = tf.add(tf.mul(slot.secondMoment, beta2), tf.mul(tf.square(gradient), 1 - beta2));
-        const denominator = tf.add(tf.sqrt(tf.div(second, corrections[1])), epsilon);
-        const change = tf.mul(tf.div(tf.div(first, corrections[0]), denominator), learningRate);
-        const decayed = tf.mul(slot.parameter, 1 - learningRate * slot.weightDecay);
+        const denominator = tf.add(tf.sqrt(tf.div(second, correction2)), epsilon);
+        const change = tf.mul(tf.div(tf.div(first, correction1), denominator), learningRate);
+        const decayed = tf.mul(slot.parameter, tf.sub(1, tf.mul(learningRate, slot.weightDecay)));
         slot.firstMoment.assign(first);
         slot.secondMoment.assign(second);
         slot.parameter.assign(tf.sub(decayed, change));

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { asRows, auxiliary, differentiable, fromRows, hasKernel, runKernel } from './dispatch.js';
-import { dropoutMask } from './dropout.js';
+import { dropoutHash, dropoutMask } from './dropout.js';
 
 /** Options of `addLayerNorm`. */
 export interface AddLayerNormOptions {
@@ -10,6 +10,8 @@ export interface AddLayerNormOptions {
   dropoutRate?: number;
   /** Unsigned 32-bit seed of the dropout mask; see `dropoutMask`. Default 0. */
   dropoutSeed?: number;
+  /** Tells the masks of one seed apart: with it, the mask's seed is dropoutHash(dropoutSite, dropoutSeed). */
+  dropoutSite?: number;
 }
 
 /**
@@ -79,12 +81,19 @@ export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsil
   return fromRows(normed, x.shape);
 }
 
+/** `dropoutSeed` is the mask's; what it was made from goes along for engines that change it between replays. */
 function kernelAttributes(options: AddLayerNormOptions) {
   return {
     epsilon: options.epsilon,
     dropoutRate: options.dropoutRate ?? 0,
-    dropoutSeed: options.dropoutSeed ?? 0,
+    dropoutSeed: maskSeed(options),
+    passSeed: options.dropoutSeed ?? 0,
+    dropoutSite: options.dropoutSite,
   };
+}
+
+function maskSeed({ dropoutSeed = 0, dropoutSite }: AddLayerNormOptions): number {
+  return dropoutSite === undefined ? dropoutSeed : dropoutHash(dropoutSite, dropoutSeed);
 }
 
 /** The definition of `addLayerNorm` in tfjs operations. */
@@ -96,7 +105,7 @@ export function addLayerNormReference(
   options: AddLayerNormOptions,
 ): { sum: tf.Tensor; normed: tf.Tensor } {
   const rate = options.dropoutRate ?? 0;
-  const kept = rate > 0 ? tf.mul(residual, dropoutMask(residual.shape, rate, options.dropoutSeed ?? 0)) : residual;
+  const kept = rate > 0 ? tf.mul(residual, dropoutMask(residual.shape, rate, maskSeed(options))) : residual;
   const sum = tf.add(x, kept);
   return { sum, normed: normalise(sum, gamma, beta, options.epsilon) };
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { adamW } from '../ops/adamW.js';
+import { adamW, adamWHyper } from '../ops/adamW.js';
 import type { OptimizerOptions } from './recipe.js';
 
 /** AdamW over a model's parameters. Owns two moments for each of them, zero at first. */
@@ -19,12 +19,21 @@ export class Optimizer {
   }
 
   /**
-   * One update of all parameters that have a gradient, in place.
+   * Counts an update.
+   * @returns what `update` needs of it, [3]
+   */
+  advance(learningRate: number): Float32Array {
+    this.step += 1;
+    return adamWHyper(this.step, learningRate, this.options.beta1, this.options.beta2);
+  }
+
+  /**
+   * The update that `advance` counted, of all parameters that have a gradient, in place.
    * @param gradients by parameter name, of the parameter's shape; they stay the caller's
+   * @param hyper [3]
    * @returns the gradients' global norm before clipping, a scalar
    */
-  update(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number): tf.Scalar {
-    this.step += 1;
+  update(gradients: ReadonlyMap<string, tf.Tensor>, hyper: tf.Tensor1D): tf.Scalar {
     const { weightDecay, clip, ...options } = this.options;
     const slots = [...gradients].map(([name, gradient]) => {
       const parameter = this.parameters.get(name)!;
@@ -32,7 +41,7 @@ export class Optimizer {
       const decay = parameter.rank >= 2 ? weightDecay : 0;
       return { parameter, firstMoment: first, secondMoment: second, gradient, weightDecay: decay };
     });
-    return adamW(slots, { ...options, step: this.step, learningRate, maxNorm: clip });
+    return adamW(slots, { ...options, hyper, maxNorm: clip });
   }
 
   /** The moments by name: `first.NAME` and `second.NAME`, to be saved. They stay the optimizer's. */

@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import '../engines/gradients.js';
 import type { TokenBatch } from '../data/batches.js';
 import { Random } from '../data/random.js';
+import { canReplay, replay, type StepInput, toTensors } from '../engines/replay.js';
+import { maxLength } from '../model/config.js';
 import type { EncodeOptions, LanguageModel } from '../model/model.js';
 import { gatherRows } from '../ops/gatherRows.js';
 import { maskedCrossEntropy } from '../ops/maskedCrossEntropy.js';
@@ -41,13 +43,29 @@ export function trainingStep(
   if (positions === 0) return undefined;
   const step = optimizer.step + 1;
   model.redrawFeatures(options.seed, step);
-  const figures = tf.tidy(() => {
+  const seeds: number[] = [];
+  const inputs: Record<string, StepInput> = {};
+  const used: Pass[] = [];
+  for (const [index, pass] of passes.entries()) {
+    if (pass.positions.length === 0) continue;
+    seeds.push(new Random(options.seed, step, index).uint32());
+    const shaped = canReplay() ? roundUp(pass, maxLength(model.config), model.config.pad_token_id) : pass;
+    const weights = new Float32Array(shaped.positions.length).fill(1 / positions, 0, pass.positions.length);
+    for (const [name, input] of Object.entries(passInputs(shaped, weights))) inputs[`${name}${used.length}`] = input;
+    used.push(shaped);
+  }
+  inputs.hyper = { values: optimizer.advance(options.learningRate), shape: [3] };
+  const shapes = used.map((pass) => `${pass.batch}x${pass.length}/${pass.positions.length}`);
+  const key = [...shapes, options.recompute].join();
+  const figures = replay(optimizer, key, inputs, seeds, (tensors) => {
     const total = new Map<string, tf.Tensor>();
     const sums: tf.Tensor[] = [];
-    passes.forEach((pass, index) => {
-      if (pass.positions.length === 0) return;
-      const dropoutSeed = new Random(options.seed, step, index).uint32();
-      const { loss, correct, gradients } = passGradients(model, pass, 1 / positions, {
+    for (const [index, dropoutSeed] of seeds.entries()) {
+      const { ids, positions, labels, weights } = Object.fromEntries(
+        PASS_INPUTS.map((name) => [name, tensors[`${name}${index}`]]),
+      );
+      const pass = { ids, positions, labels, weights } as PassTensors;
+      const { loss, correct, gradients } = passGradients(model, pass, {
         dropoutSeed,
         recompute: options.recompute,
       });
@@ -57,8 +75,8 @@ export function trainingStep(
         total.set(name, before ? tf.add(before, gradient) : gradient);
         if (before) tf.dispose([before, gradient]);
       }
-    });
-    const norm = optimizer.update(total, options.learningRate);
+    }
+    const norm = optimizer.update(total, tensors.hyper as tf.Tensor1D);
     return tf.concat([tf.addN(sums), tf.reshape(norm, [1])]);
   });
   return figures.data().then(([loss, correct, gradientNorm]) => {
@@ -67,21 +85,65 @@ export function trainingStep(
   });
 }
 
+/** A pass's tensors. */
+interface PassTensors {
+  /** [B, L] int32 */
+  ids: tf.Tensor2D;
+  /** [N] int32 */
+  positions: tf.Tensor1D;
+  /** [N] int32 */
+  labels: tf.Tensor1D;
+  /** [N] what each position's cross-entropy counts in the loss. */
+  weights: tf.Tensor1D;
+}
+
+const PASS_INPUTS = ['ids', 'positions', 'labels', 'weights'] as const;
+
+function passInputs({ ids, batch, length, positions, labels }: Pass, weights: Float32Array) {
+  return {
+    ids: { values: ids, shape: [batch, length] },
+    positions: { values: positions, shape: [positions.length] },
+    labels: { values: labels, shape: [positions.length] },
+    weights: { values: weights, shape: [positions.length] },
+  };
+}
+
 /**
- * The gradients of weight · Σ cross-entropy over a pass's positions, by parameter name. Only these positions go
- * through the language-model head.
+ * A pass of one of few shapes: sequences padded, and positions repeated, to be a multiple of an eighth or less of
+ * themselves. What is added weighs nothing.
  */
-export function passGradients(
+function roundUp(pass: Pass, longest: number, padId: number): Pass {
+  const { batch, length } = pass;
+  const wider = Math.min(Math.max(longest, length), multiple(length));
+  const ids = new Int32Array(batch * wider).fill(padId);
+  for (let row = 0; row < batch; row++) ids.set(pass.ids.subarray(row * length, (row + 1) * length), row * wider);
+  const count = multiple(pass.positions.length);
+  const positions = new Int32Array(count);
+  positions.set(pass.positions.map((i) => Math.floor(i / length) * wider + (i % length)));
+  const labels = new Int32Array(count);
+  labels.set(pass.labels);
+  return { ids, batch, length: wider, positions, labels };
+}
+
+function multiple(count: number): number {
+  const step = 2 ** Math.max(3, Math.floor(Math.log2(count)) - 3);
+  return Math.ceil(count / step) * step;
+}
+
+/**
+ * The gradients of a pass's weighted cross-entropy, by parameter name. Only its positions go through the
+ * language-model head.
+ */
+function passGradients(
   model: LanguageModel,
-  pass: Pass,
-  weight: number,
+  pass: PassTensors,
   options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'>,
 ): { loss: tf.Scalar; correct: tf.Scalar; gradients: Map<string, tf.Tensor> } {
   const trained = [...model.trainable];
   const kept: { correct?: tf.Scalar } = {};
   const { value, grads } = tf.variableGrads(
     () => {
-      const { loss, correct } = passLoss(model, pass, weight, options);
+      const { loss, correct } = weightedLoss(model, pass, options);
       kept.correct = tf.keep(correct);
       return loss;
     },
@@ -104,12 +166,17 @@ export function passLoss(
   weight: number,
   options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'> = {},
 ): { loss: tf.Scalar; correct: tf.Scalar } {
-  const { batch, length, positions } = pass;
-  const ids = tf.tensor2d(pass.ids, [batch, length], 'int32');
+  const inputs = passInputs(pass, new Float32Array(pass.positions.length).fill(weight));
+  return weightedLoss(model, toTensors(inputs) as unknown as PassTensors, options);
+}
+
+function weightedLoss(
+  model: LanguageModel,
+  { ids, positions, labels, weights }: PassTensors,
+  options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'>,
+): { loss: tf.Scalar; correct: tf.Scalar } {
   const hidden = model.encode(ids, options); // [B, L, D]
-  const rows = tf.reshape(hidden, [batch * length, model.config.hidden_size]) as tf.Tensor2D;
-  const chosen = gatherRows(rows, tf.tensor1d(positions, 'int32'));
-  const logits = model.predict(chosen); // [N, V]
-  const labels = tf.tensor1d(pass.labels, 'int32');
-  return maskedCrossEntropy(logits, labels, tf.fill([positions.length], weight));
+  const rows = tf.reshape(hidden, [-1, model.config.hidden_size]) as tf.Tensor2D;
+  const logits = model.predict(gatherRows(rows, positions)); // [N, V]
+  return maskedCrossEntropy(logits, labels, weights);
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
 import { KERNELS } from '../../src/model/config.js';
-import { adamW } from '../../src/ops/adamW.js';
+import { adamW, adamWHyper } from '../../src/ops/adamW.js';
 import { addLayerNorm, layerNorm } from '../../src/ops/addLayerNorm.js';
 import { favorKernelAttention } from '../../src/ops/favorKernelAttention.js';
 import { favorReluAttention } from '../../src/ops/favorReluAttention.js';
@@ -252,12 +252,13 @@ describeEngines('operations agree with their reference', () => {
       const norms: number[] = [];
       for (let step = 1; step <= 3; step++) {
         const gradients = shapes.map((shape, i) => float(shape, 10 * step + i));
+        const hyper = tf.tensor1d(adamWHyper(step, 0.1, 0.9, 0.98));
         const norm = adamW(
           slots.map((slot, i) => ({ ...slot, gradient: gradients[i] })),
-          { step, learningRate: 0.1, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, maxNorm: 0.5 },
+          { hyper, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, maxNorm: 0.5 },
         );
         norms.push((await norm.data())[0]);
-        tf.dispose([norm, gradients]);
+        tf.dispose([norm, hyper, gradients]);
       }
       const values: number[] = [];
       for (const slot of slots) values.push(...(await slot.parameter.data()));

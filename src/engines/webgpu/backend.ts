@@ -1,6 +1,9 @@
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
+import { type Step, type StepInput, toTensors } from '../replay.js';
+import { BufferPool } from './bufferPool.js';
+import { type Dispatch, Recording } from './recording.js';
 
 /** One tensor's values in tfjs's WebGPU backend: on the GPU (`resource`), or not yet uploaded (`values`). */
 interface TensorData {
@@ -9,6 +12,8 @@ interface TensorData {
   shape: number[];
   refCount: number;
   resource: GPUBuffer | null;
+  /** Not of the pool: its buffer stays when the tensor goes. */
+  external?: boolean;
 }
 
 interface Program {
@@ -28,7 +33,8 @@ interface TfjsBackend extends KernelBackend {
   device: GPUDevice;
   queue: GPUQueue;
   tensorMap: { get(id: object): TensorData; has(id: object): boolean; delete(id: object): boolean };
-  bufferManager: { acquireBuffer(size: number, usage: number): GPUBuffer; releaseBuffer(buffer: GPUBuffer): void };
+  write(values: tf.backend_util.BackendValues, shape: number[], dtype: DataType): object;
+  bufferManager: BufferPool;
   commandEncoder: GPUCommandEncoder | null;
   computePassEncoder: GPUComputePassEncoder | null;
   ensureCommandEncoderReady(): void;
@@ -53,6 +59,10 @@ const Tfjs = WebGPUBackend as unknown as new (device: GPUDevice, info: GPUAdapte
 
 // Dispatches in one submission: enough to cost little, few enough that the GPU starts early.
 const BATCH = 48;
+// Steps that are kept recorded: each keeps its buffers.
+const RECORDINGS = 4;
+// Seeds of dropout that are kept: those of the steps under way.
+const SEEDS = 64;
 
 /**
  * tfjs's WebGPU backend for a headless Node.js, and what our kernels launch through.
@@ -66,10 +76,16 @@ export class Backend extends Tfjs {
   private readonly constants = new Map<string, GPUBuffer>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly layouts = new Map<string, GPUPipelineLayout>();
+  private readonly recordings = new Map<string, Recording>();
+  private readonly seeds = new Map<number, GPUBuffer>();
+  private readonly owners = new WeakMap<object, number>();
+  private nextOwner = 0;
+  private recording: Recording | undefined;
   private dispatches = 0;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo) {
     super(device, info);
+    this.bufferManager = new BufferPool(device);
     device.addEventListener('uncapturederror', (event) => {
       this.failure ??= new Error(`the GPU reports: ${event.error.message}`);
     });
@@ -111,6 +127,29 @@ export class Backend extends Tfjs {
     return true;
   }
 
+  override write(values: tf.backend_util.BackendValues, shape: number[], dtype: DataType): object {
+    const id = super.write(values, shape, dtype);
+    this.recording?.made.add(id);
+    return id;
+  }
+
+  override uploadToGPU(id: object): void {
+    const data = this.tensorMap.get(id);
+    if (!this.recording || data.resource) {
+      super.uploadToGPU(id);
+    } else if (!this.recording.made.has(id)) {
+      // A tensor from outside that was not needed before: a parameter in its first step.
+      this.bufferManager.outside(() => super.uploadToGPU(id));
+    } else if (data.values) {
+      // A constant of the step: a replay does not upload it again, so nothing else may use its buffer.
+      data.external = true;
+      data.resource = this.upload(data.values as tf.backend_util.TypedArray, data.dtype);
+      data.values = null;
+    } else {
+      super.uploadToGPU(id);
+    }
+  }
+
   override submitQueue(): void {
     this.endComputePassEncoder();
     super.submitQueue();
@@ -140,24 +179,159 @@ export class Backend extends Tfjs {
       const size = tf.util.sizeFromShape(program.outputShape);
       uniforms.push({ type: 'int32', data: [program.outputComponent ? size / program.outputComponent : size] });
     }
-    const bindings = [output, ...inputs].map((tensor) => this.tensorToBinding(tensor));
+    const bindings: GPUBufferBinding[] = [
+      { buffer: this.writableBufferOf(output) },
+      ...inputs.map((tensor) => this.tensorToBinding(tensor)),
+    ];
     bindings.push(this.makeUniforms([...uniforms, ...more]));
     this.encode(program.constructor.name, program.pipeline, bindings, program.dispatch);
   }
 
-  /** A buffer of a tensor on the GPU, uploaded or allocated if it is not there yet. */
+  override tensorToBinding(tensor: TensorInfo): GPUBufferBinding {
+    return { buffer: this.resourceOf(tensor, false) };
+  }
+
+  /** The buffer of a tensor on the GPU, uploaded or allocated if it is not there yet. */
   bufferOf(tensor: TensorInfo): GPUBuffer {
-    this.uploadToGPU(tensor.dataId);
-    const { resource, dtype } = this.tensorMap.get(tensor.dataId);
+    const buffer = this.resourceOf(tensor, false);
+    const { dtype } = this.tensorMap.get(tensor.dataId);
     if ((dtype === 'float32') !== (tensor.dtype === 'float32'))
       throw new Error(`a tensor of ${tensor.dtype} whose values are ${dtype}: cast it with tf.cast`);
+    return buffer;
+  }
+
+  /** As `bufferOf`, for a kernel that writes: values that were read before are forgotten. */
+  writableBufferOf(tensor: TensorInfo): GPUBuffer {
+    const buffer = this.resourceOf(tensor, true);
+    this.tensorMap.get(tensor.dataId).values = null;
+    return buffer;
+  }
+
+  private resourceOf(tensor: TensorInfo, written: boolean): GPUBuffer {
+    this.uploadToGPU(tensor.dataId);
+    const { resource } = this.tensorMap.get(tensor.dataId);
+    this.recording?.use(tensor, resource!, written, tensor instanceof tf.Variable);
     return resource!;
   }
 
-  /** As `bufferOf`, for a kernel that changes the values in place: a copy that was read before is forgotten. */
-  writableBufferOf(tensor: TensorInfo): GPUBuffer {
-    const buffer = this.bufferOf(tensor);
-    this.tensorMap.get(tensor.dataId).values = null;
+  /** A buffer that holds a seed of dropout; in a step that is recorded, one that replays rewrite. */
+  seedBuffer(seed: number): GPUBuffer {
+    let buffer = this.seeds.get(seed);
+    if (!buffer) {
+      buffer = this.bufferManager.outside(() => this.upload(Int32Array.of(seed), 'int32'));
+      this.seeds.set(seed, buffer);
+      const [oldest] = this.seeds.keys();
+      if (this.seeds.size > SEEDS) {
+        this.bufferManager.releaseBuffer(this.seeds.get(oldest)!, false);
+        this.seeds.delete(oldest);
+      }
+    }
+    return buffer;
+  }
+
+  /**
+   * Computes a step. The first one of each `name` and owner is recorded, later ones are replayed: the same kernels on the same
+   * buffers, with these inputs and seeds, without the JavaScript of `compute`.
+   *
+   * `compute` depends on nothing but its inputs and on variables, and changes variables in place only, through kernels
+   * that do.
+   */
+  replay(owner: object, name: string, inputs: Record<string, StepInput>, seeds: number[], compute: Step): tf.Tensor {
+    const key = `${this.numberOf(owner)}/${name}`;
+    let recording = this.recordings.get(key);
+    this.recordings.delete(key);
+    if (recording && !this.isCurrent(recording)) {
+      this.bufferManager.clear(recording.arena!);
+      recording = undefined;
+    }
+    if (recording) this.run(recording, inputs, seeds);
+    else recording = this.record(inputs, seeds, compute);
+    // The most recently used one is the last.
+    this.recordings.set(key, recording);
+    if (this.recordings.size > RECORDINGS) {
+      const [[oldest, { arena }]] = this.recordings;
+      this.bufferManager.clear(arena!);
+      this.recordings.delete(oldest);
+    }
+    const { buffer, shape, dtype } = recording.output!;
+    const output = this.makeTensorInfo(shape, dtype);
+    const target = this.resourceOf(output, true);
+    this.ensureCommandEncoderReady();
+    this.endComputePassEncoder();
+    this.commandEncoder!.copyBufferToBuffer(buffer, 0, target, 0, buffer.size);
+    this.submitQueue();
+    return tf.engine().makeTensorFromTensorInfo(output);
+  }
+
+  private record(inputs: Record<string, StepInput>, seeds: number[], compute: Step): Recording {
+    if (this.commandEncoder) this.submitQueue();
+    this.bufferManager.trim();
+    const recording = new Recording();
+    const { arena } = this.bufferManager.within(() => {
+      this.recording = recording;
+      try {
+        for (const seed of seeds) {
+          this.seeds.delete(seed);
+          const buffer = this.upload(Int32Array.of(seed), 'int32');
+          recording.seeds.push(buffer);
+          this.seeds.set(seed, buffer);
+        }
+        tf.tidy(() => {
+          const tensors = toTensors(inputs);
+          for (const [name, tensor] of Object.entries(tensors))
+            recording.inputs.set(name, this.resourceOf(tensor, false));
+          const result = compute(tensors);
+          const { shape, dtype } = result;
+          recording.output = { buffer: this.resourceOf(result, false), shape, dtype };
+          // Kept by the recording, not by the tensor.
+          this.tensorMap.get(result.dataId).external = true;
+        });
+      } finally {
+        this.recording = undefined;
+        for (const seed of seeds) this.seeds.delete(seed);
+      }
+    });
+    recording.arena = arena;
+    for (const id of recording.made) {
+      if (!this.tensorMap.has(id)) continue;
+      this.bufferManager.clear(arena);
+      throw new Error('a step that is replayed may change variables in place only, and keep no tensor but its result');
+    }
+    return recording;
+  }
+
+  private numberOf(owner: object): number {
+    const number = this.owners.get(owner) ?? this.nextOwner++;
+    this.owners.set(owner, number);
+    return number;
+  }
+
+  /** Whether a recording's buffers still are those of the tensors and variables that it used. */
+  private isCurrent({ outsiders }: Recording): boolean {
+    for (const { id, buffer, variable } of outsiders.values()) {
+      if (!this.tensorMap.has(id) || this.tensorMap.get(id).resource !== buffer) return false;
+      if (variable && variable.dataId !== id) return false;
+    }
+    return true;
+  }
+
+  private run(recording: Recording, inputs: Record<string, StepInput>, seeds: number[]): void {
+    this.assertSound();
+    if (this.commandEncoder) this.submitQueue();
+    for (const [name, { values }] of Object.entries(inputs))
+      this.queue.writeBuffer(recording.inputs.get(name)!, 0, values as Int32Array<ArrayBuffer>);
+    for (const [i, seed] of seeds.entries()) this.queue.writeBuffer(recording.seeds[i], 0, Int32Array.of(seed));
+    for (const { id, written } of recording.outsiders.values()) if (written) this.tensorMap.get(id).values = null;
+    for (const dispatch of recording.dispatches) this.encodeDispatch(dispatch);
+  }
+
+  private upload(values: tf.backend_util.TypedArray, dtype: DataType): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.bufferManager.acquireBuffer(4 * values.length, usage, true, false);
+    const range = buffer.getMappedRange();
+    if (dtype === 'float32') new Float32Array(range).set(values);
+    else new Int32Array(range).set(values);
+    buffer.unmap();
     return buffer;
   }
 
@@ -187,6 +361,8 @@ export class Backend extends Tfjs {
   }
 
   override dispose(): void {
+    for (const { arena } of this.recordings.values()) this.bufferManager.clear(arena!);
+    this.recordings.clear();
     for (const buffer of this.constants.values()) buffer.destroy();
     this.constants.clear();
     super.dispose();
@@ -207,11 +383,17 @@ export class Backend extends Tfjs {
       layout: pipeline.getBindGroupLayout(0),
       entries: bindings.map((resource, binding) => ({ binding, resource })),
     });
+    const dispatch = { name, pipeline, bindGroup, workgroups };
+    this.recording?.dispatches.push(dispatch);
+    this.encodeDispatch(dispatch);
+  }
+
+  private encodeDispatch({ pipeline, bindGroup, workgroups }: Dispatch): void {
     this.ensureCommandEncoderReady();
     this.computePassEncoder ??= this.commandEncoder!.beginComputePass();
     this.computePassEncoder.setPipeline(pipeline);
     this.computePassEncoder.setBindGroup(0, bindGroup);
-    this.computePassEncoder.dispatchWorkgroups(...workgroups);
+    this.computePassEncoder.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     if (++this.dispatches >= BATCH) this.submitQueue();
   }
 

@@ -1,3 +1,4 @@
+import type { Backend } from '../backend.js';
 import { allocate, launch, reduction, release, sumParts } from './launch.js';
 import { register, sizeOf } from './register.js';
 
@@ -5,36 +6,44 @@ interface Attributes {
   epsilon: number;
   dropoutRate: number;
   dropoutSeed: number;
+  /** What the mask's seed is made from: see maskSeed in src/ops/addLayerNorm.ts. */
+  passSeed: number;
+  dropoutSite?: number;
 }
 
 const THREADS = 128;
 // Rows whose contributions to the gradients of gamma and beta one workgroup adds up.
 const ROWS = 64;
 
-/** WGSL: `kept(i)`, the factor of element i: see dropoutMask in src/ops/dropout.ts. */
-const DROPOUT = `
-fn kept(i: u32) -> f32 {
-  var x = i + c.seed * 0x9e3779b9u;
+/**
+ * WGSL: `kept(i)`, the factor of element i, as dropoutMask in src/ops/dropout.ts. The pass's seed comes in a buffer,
+ * which a replayed step rewrites.
+ */
+function dropout(backend: Backend, { dropoutRate, passSeed, dropoutSite }: Attributes) {
+  return {
+    constants: { site: dropoutSite ?? 0, threshold: Math.ceil(dropoutRate * 2 ** 32) },
+    floats: { scale: 1 / (1 - dropoutRate) },
+    buffers: { pass_seed: backend.seedBuffer(passSeed) },
+    declarations: `
+fn hash(index: u32, seed: u32) -> u32 {
+  var x = index + seed * 0x9e3779b9u;
   x ^= x >> 16u;
   x *= 0x7feb352du;
   x ^= x >> 15u;
   x *= 0x846ca68bu;
-  x ^= x >> 16u;
-  return select(0.0, c.scale, x >= c.threshold);
-}`;
-
-function dropout({ dropoutRate, dropoutSeed }: Attributes) {
-  return {
-    constants: { seed: dropoutSeed, threshold: Math.ceil(dropoutRate * 2 ** 32) },
-    floats: { scale: 1 / (1 - dropoutRate) },
+  return x ^ (x >> 16u);
+}
+fn kept(i: u32) -> f32 {
+  let seed = ${dropoutSite === undefined ? 'pass_seed[0]' : 'hash(c.site, pass_seed[0])'};
+  return select(0.0, c.scale, hash(i, seed) >= c.threshold);
+}`,
   };
 }
 
 register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, attributes) => {
   const width = gamma.shape[0];
   const rows = sizeOf(x.shape) / width;
-  const drops = residual && attributes.dropoutRate > 0;
-  const { constants, floats } = dropout(attributes);
+  const drops = residual && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
   const sum = residual && allocate(backend, x.shape);
   const normed = allocate(backend, x.shape);
   const means = allocate(backend, [rows]);
@@ -43,9 +52,10 @@ register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, att
     name: 'AddLayerNorm',
     inputs: { x, residual, gamma, beta },
     outputs: { ...(sum && { sum }), normed, means, scales },
-    constants: { width, ...(drops && constants) },
-    floats: { epsilon: attributes.epsilon, ...(drops && floats) },
-    declarations: reduction(THREADS) + (drops ? DROPOUT : ''),
+    constants: { width, ...drops?.constants },
+    floats: { epsilon: attributes.epsilon, ...drops?.floats },
+    declarations: reduction(THREADS) + (drops?.declarations ?? ''),
+    buffers: drops?.buffers,
     threads: THREADS,
     body: `
   let start = group * c.width;
@@ -74,8 +84,7 @@ register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, att
 register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, aux0, aux1 }, attributes) => {
   const width = gamma.shape[0];
   const rows = sizeOf(sum.shape) / width;
-  const drops = dsum && attributes.dropoutRate > 0;
-  const { constants, floats } = dropout(attributes);
+  const drops = dsum && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
   const dx = allocate(backend, sum.shape);
   const dresidual = drops ? allocate(backend, sum.shape) : undefined;
   const blocks = Math.ceil(rows / ROWS);
@@ -84,9 +93,10 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
     name: 'AddLayerNormGrad',
     inputs: { dsum, dnormed, sum, gamma, means: aux0, scales: aux1 },
     outputs: { dx, ...(dresidual && { dresidual }) },
-    constants: { width, ...(drops && constants) },
-    floats: drops ? floats : {},
-    declarations: reduction(THREADS) + (drops ? DROPOUT : ''),
+    constants: { width, ...drops?.constants },
+    floats: drops?.floats,
+    declarations: reduction(THREADS) + (drops?.declarations ?? ''),
+    buffers: drops?.buffers,
     threads: THREADS,
     body: `
   let start = group * c.width;

@@ -6,6 +6,8 @@ export interface Launch {
   name: string;
   /** Tensors that are read, by the name that they have in the WGSL code: arrays of f32, or of i32 for int32. */
   inputs: Record<string, TensorInfo | undefined>;
+  /** Buffers of unsigned integers that are read and belong to no tensor, likewise. */
+  buffers?: Record<string, GPUBuffer>;
   /** Tensors that are written, likewise. They may be inputs of other kernels, but not of this one. */
   outputs: Record<string, TensorInfo>;
   /** Unsigned integers, as `c.NAME` in the code. */
@@ -36,18 +38,35 @@ export function release(backend: Backend, ...tensors: (TensorInfo | undefined)[]
 
 /** Writes a kernel's bindings and constants before its code, and runs it. */
 export function launch(backend: Backend, kernel: Launch): void {
-  const { name, inputs, outputs, constants = {}, floats = {}, declarations = '', body, threads = 256, groups } = kernel;
+  const {
+    name,
+    inputs,
+    buffers = {},
+    outputs,
+    constants = {},
+    floats = {},
+    declarations = '',
+    body,
+    threads = 256,
+    groups,
+  } = kernel;
   if (groups === 0) return;
   const code = declarations + body;
   // What the code does not name takes no binding: devices have few.
-  const reads = Object.entries(inputs).filter(
-    ([id, tensor]) => tensor !== undefined && new RegExp(`\\b${id}\\b`).test(code),
-  ) as [string, TensorInfo][];
-  const writes = Object.entries(outputs);
-  const bindings = [...reads, ...writes].map(([id, tensor], i) => {
-    const access = i < reads.length ? 'read' : 'read_write';
-    return `@group(0) @binding(${i}) var<storage, ${access}> ${id}: array<${tensor.dtype === 'int32' ? 'i32' : 'f32'}>;`;
-  });
+  const named = (id: string) => new RegExp(`\\b${id}\\b`).test(code);
+  const reads: { id: string; type: string; buffer: GPUBuffer }[] = [];
+  for (const [id, tensor] of Object.entries(inputs))
+    if (tensor && named(id)) reads.push({ id, type: typeOf(tensor), buffer: backend.bufferOf(tensor) });
+  for (const [id, buffer] of Object.entries(buffers)) if (named(id)) reads.push({ id, type: 'u32', buffer });
+  const writes = Object.entries(outputs).map(([id, tensor]) => ({
+    id,
+    type: typeOf(tensor),
+    buffer: backend.writableBufferOf(tensor),
+  }));
+  const bindings = [...reads, ...writes].map(
+    ({ id, type }, i) =>
+      `@group(0) @binding(${i}) var<storage, ${i < reads.length ? 'read' : 'read_write'}> ${id}: array<${type}>;`,
+  );
   const fields = [
     'groups: u32',
     ...Object.keys(constants).map((id) => `${id}: u32`),
@@ -73,11 +92,15 @@ ${body}
   backend.launch(
     name,
     source,
-    reads.map(([, tensor]) => backend.bufferOf(tensor)),
-    writes.map(([, tensor]) => backend.writableBufferOf(tensor)),
+    reads.map(({ buffer }) => buffer),
+    writes.map(({ buffer }) => buffer),
     new Uint8Array(bytes),
     [across, Math.ceil(groups / across), 1],
   );
+}
+
+function typeOf(tensor: TensorInfo): string {
+  return tensor.dtype === 'int32' ? 'i32' : 'f32';
 }
 
 /** A kernel whose every thread computes one of `size` elements, `i`. */

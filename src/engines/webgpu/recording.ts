@@ -1,0 +1,43 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type { Arena } from './bufferPool.js';
+
+/** A kernel's run with everything bound: what a replay encodes. */
+export interface Dispatch {
+  name: string;
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  workgroups: readonly [number, number, number];
+}
+
+/** A tensor from outside that recorded kernels use: a parameter, say. */
+interface Outsider {
+  id: object;
+  buffer: GPUBuffer;
+  /** Whose values it holds, where that is a variable: an assignment gives a variable other values. */
+  variable?: tf.Variable;
+  written: boolean;
+}
+
+/**
+ * A step as the dispatches that it made, in order. Replayed, it makes them again on the same buffers: with the inputs
+ * rewritten, and variables as they are by then.
+ */
+export class Recording {
+  readonly dispatches: Dispatch[] = [];
+  /** Tensors made while recording. */
+  readonly made = new Set<object>();
+  readonly inputs = new Map<string, GPUBuffer>();
+  readonly seeds: GPUBuffer[] = [];
+  readonly outsiders = new Map<object, Outsider>();
+  arena: Arena | undefined;
+  output: { buffer: GPUBuffer; shape: number[]; dtype: tf.DataType } | undefined;
+
+  /** Notes that a kernel uses a tensor. */
+  use(tensor: tf.TensorInfo, buffer: GPUBuffer, written: boolean, isVariable: boolean): void {
+    const id = tensor.dataId;
+    if (this.made.has(id)) return;
+    const known = this.outsiders.get(id);
+    const variable = isVariable ? (tensor as tf.Variable) : known?.variable;
+    this.outsiders.set(id, { id, buffer, variable, written: written || (known?.written ?? false) });
+  }
+}
