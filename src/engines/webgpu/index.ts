@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
-import type { EngineKind } from '../engine.js';
+import type { Engine, EngineKind } from '../engine.js';
 import { describeAdapter, findAdapter, isSoftware, openDevice } from './adapter.js';
 
 /** Any GPU that Dawn reaches (Vulkan, Metal, Direct3D 12): tfjs's WebGPU backend with our WGSL kernels. */
@@ -15,30 +15,33 @@ export const webgpu: EngineKind = {
   },
   async start() {
     const found = await findAdapter();
-    if (!('adapter' in found)) {
-      const { reason, install } = found;
-      throw new InputError(`--device webgpu: ${reason}${install ? `; to get it: ${install}` : ''}`);
-    }
-    const { device, info, description } = await openDevice(found.adapter);
-    // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
-    let gpu: GPU | undefined = found.gpu;
-    const { Backend } = await import('./backend.js');
-    await import('./kernels/index.js');
-    const backend = withNavigator(gpu, () => new Backend(device, info));
-    tf.registerBackend('webgpu', () => backend);
-    await tf.setBackend('webgpu');
-    return {
-      device: 'webgpu',
-      backend: 'webgpu',
-      description,
-      async stop() {
-        tf.removeBackend('webgpu');
-        if (gpu) device.destroy();
-        gpu = undefined;
-      },
-    };
+    if ('adapter' in found) return startOn(found);
+    const { reason, install } = found;
+    throw new InputError(`--device webgpu: ${reason}${install ? `; to get it: ${install}` : ''}`);
   },
 };
+
+/** Starts the engine on an adapter that `findAdapter` has found. */
+export async function startOn({ adapter, gpu }: { adapter: GPUAdapter; gpu: GPU }): Promise<Engine> {
+  const { device, info, description } = await openDevice(adapter);
+  // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
+  let held: GPU | undefined = gpu;
+  const { Backend } = await import('./backend.js');
+  await import('./kernels/index.js');
+  const backend = withNavigator(gpu, () => new Backend(device, info));
+  tf.registerBackend('webgpu', () => backend);
+  await tf.setBackend('webgpu');
+  return {
+    device: 'webgpu',
+    backend: 'webgpu',
+    description,
+    async stop() {
+      tf.removeBackend('webgpu');
+      if (held) device.destroy();
+      held = undefined;
+    },
+  };
+}
 
 /** tfjs asks for navigator.gpu while its backend is made, and only then. */
 function withNavigator<T>(gpu: GPU, make: () => T): T {

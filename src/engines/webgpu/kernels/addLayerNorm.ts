@@ -46,12 +46,12 @@ register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, att
   const drops = residual && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
   const sum = residual && allocate(backend, x.shape);
   const normed = allocate(backend, x.shape);
-  const means = allocate(backend, [rows]);
-  const scales = allocate(backend, [rows]);
+  // Mean and 1 / standard deviation of each row: one tensor, as devices bind few.
+  const moments = allocate(backend, [rows, 2]);
   launch(backend, {
     name: 'AddLayerNorm',
     inputs: { x, residual, gamma, beta },
-    outputs: { ...(sum && { sum }), normed, means, scales },
+    outputs: { ...(sum && { sum }), normed, moments },
     constants: { width, ...drops?.constants },
     floats: { epsilon: attributes.epsilon, ...drops?.floats },
     declarations: reduction(THREADS) + (drops?.declarations ?? ''),
@@ -75,13 +75,13 @@ register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, att
   for (var j = lane; j < c.width; j += ${THREADS}u) {
     normed[start + j] = (${residual ? 'sum' : 'x'}[start + j] - mean) * scale * gamma[j] + beta[j];
   }
-  if (lane == 0u) { means[group] = mean; scales[group] = scale; }`,
+  if (lane == 0u) { moments[2u * group] = mean; moments[2u * group + 1u] = scale; }`,
     groups: rows,
   });
-  return sum ? [sum, normed, means, scales] : [normed, means, scales];
+  return sum ? [sum, normed, moments] : [normed, moments];
 });
 
-register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, aux0, aux1 }, attributes) => {
+register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, aux0: moments }, attributes) => {
   const width = gamma.shape[0];
   const rows = sizeOf(sum.shape) / width;
   const drops = dsum && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
@@ -91,7 +91,7 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
   const parts = allocate(backend, [blocks, 2 * width]);
   launch(backend, {
     name: 'AddLayerNormGrad',
-    inputs: { dsum, dnormed, sum, gamma, means: aux0, scales: aux1 },
+    inputs: { dsum, dnormed, sum, gamma, moments },
     outputs: { dx, ...(dresidual && { dresidual }) },
     constants: { width, ...drops?.constants },
     floats: drops?.floats,
@@ -100,8 +100,8 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
     threads: THREADS,
     body: `
   let start = group * c.width;
-  let mean = means[group];
-  let scale = scales[group];
+  let mean = moments[2u * group];
+  let scale = moments[2u * group + 1u];
   var slopes = 0.0;
   var products = 0.0;
   for (var j = lane; j < c.width; j += ${THREADS}u) {
@@ -122,7 +122,7 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
   });
   launch(backend, {
     name: 'AddLayerNormGradScale',
-    inputs: { dnormed, sum, means: aux0, scales: aux1 },
+    inputs: { dnormed, sum, moments },
     outputs: { parts },
     constants: { width, rows, blocks },
     threads: 64,
@@ -134,7 +134,7 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
   var shift = 0.0;
   for (var row = block * ${ROWS}u; row < min(c.rows, (block + 1u) * ${ROWS}u); row++) {
     let slope = dnormed[row * c.width + j];
-    gain += slope * (sum[row * c.width + j] - means[row]) * scales[row];
+    gain += slope * (sum[row * c.width + j] - moments[2u * row]) * moments[2u * row + 1u];
     shift += slope;
   }
   parts[block * 2u * c.width + j] = gain;
