@@ -65,7 +65,7 @@ export function trainingStep(
         PASS_INPUTS.map((name) => [name, tensors[`${name}${index}`]]),
       );
       const pass = { ids, positions, labels, weights } as PassTensors;
-      const { loss, correct, gradients } = passGradients(model, pass, {
+      const { loss, correct, gradients } = weightedGradients(model, pass, {
         dropoutSeed,
         recompute: options.recompute,
       });
@@ -131,10 +131,19 @@ function multiple(count: number): number {
 }
 
 /**
- * The gradients of a pass's weighted cross-entropy, by parameter name. Only its positions go through the
- * language-model head.
+ * The gradients of weight · Σ cross-entropy over a pass's positions, by parameter name. Only these positions go
+ * through the language-model head.
  */
-function passGradients(
+export function passGradients(
+  model: LanguageModel,
+  pass: Pass,
+  weight: number,
+  options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'>,
+): { loss: tf.Scalar; correct: tf.Scalar; gradients: Map<string, tf.Tensor> } {
+  return weightedGradients(model, passTensors(pass, weight), options);
+}
+
+function weightedGradients(
   model: LanguageModel,
   pass: PassTensors,
   options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'>,
@@ -166,8 +175,12 @@ export function passLoss(
   weight: number,
   options: Pick<EncodeOptions, 'dropoutSeed' | 'recompute'> = {},
 ): { loss: tf.Scalar; correct: tf.Scalar } {
-  const inputs = passInputs(pass, new Float32Array(pass.positions.length).fill(weight));
-  return weightedLoss(model, toTensors(inputs) as unknown as PassTensors, options);
+  return weightedLoss(model, passTensors(pass, weight), options);
+}
+
+function passTensors(pass: Pass, weight: number): PassTensors {
+  const weights = new Float32Array(pass.positions.length).fill(weight);
+  return toTensors(passInputs(pass, weights)) as unknown as PassTensors;
 }
 
 function weightedLoss(
