@@ -1,45 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Random } from '../data/random.js';
 import { gaussianProjection } from '../model/attention/projection.js';
+import { completeAttention } from '../model/config.js';
 import type { LanguageModel } from '../model/model.js';
 import { splitHeads } from '../ops/heads.js';
 import { tiles } from './attentionMaps.js';
+import { attentionFeatures } from './features.js';
 
-/** ε that keeps positive features above zero. */
-const EPSILON = 1e-6;
-
-/**
- * Random features of the softmax kernel exp(x·y) (Choromanski et al. 2021, section 2.3), for scaled queries or keys:
- * `positive`: m^-1/2 exp(W x − |x|²/2); `trigonometric`: m^-1/2 exp(|x|²/2) [cos W x, sin W x].
- *
- * φ(x)·φ(y) estimates exp(x·y) without bias. Multiplying all features of one row, or of all keys, by a number leaves
- * attention as it is: `stabiliser` is subtracted from the exponent.
- * @param x [L, d]
- * @param w [m, d]
- * @returns [L, m], or [L, 2 m] for trigonometric
- */
-export function softmaxFeatures(
-  x: tf.Tensor2D,
-  w: tf.Tensor2D,
-  estimator: Estimator,
-  stabiliser: 'none' | 'row' | 'all' = 'none',
-): tf.Tensor2D {
-  return tf.tidy(() => {
-    const u = tf.matMul(x, w, false, true);
-    const half = tf.mul(tf.sum(tf.square(x), 1, true), 0.5);
-    const scale = 1 / Math.sqrt(w.shape[0]);
-    if (estimator === 'trigonometric') {
-      // One number a row: with `row` nothing of it is left.
-      const exponent = stabiliser === 'none' ? half : tf.sub(half, stabiliser === 'row' ? half : tf.max(half));
-      return tf.mul(tf.mul(tf.concat([tf.cos(u), tf.sin(u)], 1), tf.exp(exponent)), scale) as tf.Tensor2D;
-    }
-    const exponent = tf.sub(u, half);
-    if (stabiliser === 'none') return tf.mul(tf.exp(exponent), scale) as tf.Tensor2D;
-    const largest = stabiliser === 'row' ? tf.max(u, 1, true) : tf.max(u);
-    return tf.mul(tf.add(tf.exp(tf.sub(exponent, largest)), EPSILON), scale) as tf.Tensor2D;
-  });
-}
-
+/** Positive features (FAVOR+) or trigonometric ones. */
 export type Estimator = 'positive' | 'trigonometric';
 export type FeatureKind = 'orthogonal' | 'iid';
 
@@ -175,11 +143,12 @@ async function sampleError(
   estimator: Estimator,
 ): Promise<{ matrix: number; output: number }> {
   const [length, size] = q.shape;
-  const scale = size ** -0.25;
-  const [queries, keys] = tf.tidy(() => [
-    softmaxFeatures(tf.mul(q, scale), w, estimator, 'row'),
-    softmaxFeatures(tf.mul(k, scale), w, estimator, 'all'),
-  ]);
+  const attention = completeAttention({ kind: estimator === 'positive' ? 'favor-softmax' : 'favor-trig' });
+  const [queries, keys] = tf.tidy(() => {
+    const one = (x: tf.Tensor2D) => tf.reshape(x, [1, 1, length, size]) as tf.Tensor4D;
+    const features = attentionFeatures(one(q), one(k), attention, w)!;
+    return [features.queries, features.keys].map((x) => tf.reshape(x, [length, -1]) as tf.Tensor2D);
+  });
   let [difference, norm, output] = [0, 0, 0];
   for (const [from, to] of tiles(length, length)) {
     const sums = tf.tidy(() => {

@@ -3,8 +3,8 @@ import { InputError } from '../data/errors.js';
 import { createAttention } from '../model/attention/index.js';
 import type { ModelConfig } from '../model/config.js';
 import type { LanguageModel } from '../model/model.js';
-import { reluFeatures } from '../ops/favorReluAttention.js';
 import { splitHeads } from '../ops/heads.js';
+import { attentionFeatures } from './features.js';
 
 /** Bytes of queries, keys and values that are held at once; more layers than fit take further passes of the encoder. */
 const HELD_BYTES = 128 * 2 ** 20;
@@ -97,17 +97,18 @@ interface Rebuilt {
 function layerAttention(model: LanguageModel, layer: number, qkv: tf.Tensor3D): Rebuilt {
   const { config } = model;
   const heads = config.num_attention_heads;
-  const [, length] = qkv.shape;
+  const length = qkv.shape[1];
   const { kind, causal } = config.attention;
   const projection = model.parameters.get(`layers.${layer}.attention.projection`) as tf.Tensor2D | undefined;
   const base = { layer, heads, length };
-  if (kind === 'favor-relu' || kind === 'softmax') {
-    const exact = kind === 'softmax';
-    const [queries, keys] = tf.tidy(() => {
-      const [q, k] = splitHeads(qkv, heads);
-      const features = (x: tf.Tensor4D) => (exact ? x : reluFeatures(x, projection, config.attention.kernel_epsilon!));
-      return [q, k].map((x) => tf.squeeze(features(x), [0])) as [tf.Tensor3D, tf.Tensor3D]; // [heads, L, m]
-    });
+  const exact = kind === 'softmax';
+  const factors = tf.tidy(() => {
+    const [q, k] = splitHeads(qkv, heads);
+    const pair = exact ? { queries: q, keys: k } : attentionFeatures(q, k, config.attention, projection);
+    return pair && [pair.queries, pair.keys].map((x) => tf.squeeze(x, [0]) as tf.Tensor3D); // [heads, L, m]
+  });
+  if (factors) {
+    const [queries, keys] = factors;
     const size = config.hidden_size / heads;
     const rows = (from: number, to: number, head?: number): tf.Tensor3D =>
       tf.tidy(() => {
@@ -117,7 +118,7 @@ function layerAttention(model: LanguageModel, layer: number, qkv: tf.Tensor3D): 
         const products = tf.matMul(query, key, false, true) as tf.Tensor3D; // [heads, rows, L]
         return exact ? exactRows(products, size, from, causal) : featureRows(products, from, causal);
       });
-    return { attention: { ...base, rows }, held: [queries, keys] };
+    return { attention: { ...base, rows }, held: factors };
   }
   if (length > LONGEST_WHOLE)
     throw new InputError(`${length} tokens: the map of ${kind} attention is rebuilt for at most ${LONGEST_WHOLE}`);

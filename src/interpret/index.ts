@@ -1,4 +1,4 @@
-export { type ApproximationError, approximationError, randomInputs, softmaxFeatures } from './approximation.js';
+export { type ApproximationError, approximationError, modelInputs, randomInputs } from './approximation.js';
 export { type ArrayFile, createArrayFile } from './arrayFile.js';
 export { allLayers, attentionLayers, type LayerAttention, oneHotAttention } from './attentionLayers.js';
 export {

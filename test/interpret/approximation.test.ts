@@ -1,13 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
-import {
-  type ApproximationError,
-  approximationError,
-  randomInputs,
-  softmaxFeatures,
-} from '../../src/interpret/approximation.js';
+import { type ApproximationError, approximationError, randomInputs } from '../../src/interpret/approximation.js';
 import { gaussianProjection } from '../../src/model/attention/projection.js';
+import { softmaxExponents } from '../../src/ops/favorSoftmaxAttention.js';
+import { trigFeatures } from '../../src/ops/favorTrigAttention.js';
 import { describeEngines } from '../engines.js';
 
 describeEngines('random features of the softmax kernel', () => {
@@ -29,11 +26,17 @@ describeEngines('random features of the softmax kernel', () => {
       positive: Math.exp(squared(1)) * kernel ** 2 * (1 - Math.exp(-squared(1))),
       trigonometric: 0.5 * Math.exp(squared(1)) * kernel ** -2 * (1 - Math.exp(-squared(-1))) ** 2,
     };
+    // The features scale by d^-1/4; each alone is an estimate with m = 1.
+    const [left, right] = [x, y].map((point) => tf.mul(tf.tensor4d(point, [1, 1, 1, 4]), Math.SQRT2) as tf.Tensor4D);
+    const products = {
+      positive: tf.exp(tf.add(softmaxExponents(left, w).exponents, softmaxExponents(right, w).exponents)),
+      trigonometric: tf.mul(
+        tf.sum(tf.reshape(tf.mul(trigFeatures(left, w), trigFeatures(right, w)), [2, rows]), 0),
+        Math.exp([...x, ...y].reduce((sum, value) => sum + value ** 2, 0) / 2),
+      ),
+    };
     for (const estimator of ['positive', 'trigonometric'] as const) {
-      // Each feature alone is an estimate with m = 1.
-      const features = [x, y].map((point) => softmaxFeatures(tf.tensor2d([point]), w, estimator));
-      const products = await tf.mul(tf.mul(features[0], features[1]), rows).data();
-      const values = Float64Array.from({ length: rows }, (_, i) => products[i] + (products[rows + i] ?? 0));
+      const values = Float64Array.from(await products[estimator].data());
       const mean = values.reduce((a, b) => a + b, 0) / rows;
       const moment = (power: number) => values.reduce((sum, value) => sum + (value - mean) ** power, 0) / rows;
       const variance = moment(2);
@@ -41,9 +44,8 @@ describeEngines('random features of the softmax kernel', () => {
       const spread = Math.sqrt((moment(4) - variance ** 2) / rows);
       expect(Math.abs(variance - closed[estimator])).toBeLessThan(4 * spread);
       expect(spread / variance).toBeLessThan(0.05);
-      tf.dispose(features);
     }
-    w.dispose();
+    tf.dispose([w, left, right, products.positive, products.trigonometric]);
   });
 
   it("come in the order of the paper's figure 4, clear of each other's intervals", async () => {

@@ -3,7 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { attentionLayers, oneHotAttention } from '../../src/interpret/attentionLayers.js';
 import { attentionMap, attentionMaps, attentionRollout } from '../../src/interpret/attentionMaps.js';
+import { type AttentionConfig, newConfig } from '../../src/model/config.js';
 import { loadModel } from '../../src/model/files.js';
+import { createModel } from '../../src/model/model.js';
 import { readSafetensors } from '../../src/model/safetensors.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 import { SHARED } from '../shared.js';
@@ -70,6 +72,41 @@ describeEngines('attention maps of the goldens', () => {
         }
       }
     }
+    model.dispose();
+  });
+});
+
+describeEngines('attention maps of every kind', () => {
+  const KINDS: [string, Partial<AttentionConfig>, number][] = [
+    ['favor-relu with random features', { kind: 'favor-relu', features: 'orthogonal', num_features: 24 }, 1e-5],
+    ['favor-softmax', { kind: 'favor-softmax', num_features: 24 }, 1e-5],
+    ['favor-softmax, causal', { kind: 'favor-softmax', num_features: 24, causal: true }, 1e-5],
+    // Its denominators come near zero: what float32 leaves of a row is less.
+    ['favor-trig', { kind: 'favor-trig', num_features: 64 }, 1e-4],
+    ['favor-kernel', { kind: 'favor-kernel', kernel: 'sigmoid' }, 1e-5],
+    ['linformer', { kind: 'linformer', projected_length: 8 }, 1e-5],
+    ['lsh', { kind: 'lsh', num_hashes: 2, num_buckets: 4, chunk_length: 8 }, 1e-5],
+  ];
+  it.each(KINDS)('%s: equals the one-hot route', async (_, attention, tolerance) => {
+    const sizes = { layers: 2, hidden: 32, heads: 2, feedForward: 32, dropout: 0, length: 64 };
+    const model = createModel(newConfig({ ...sizes, attention }), 5);
+    const tokens = model.alphabet.encode('MKVTGIFLLSALALLSLSGNTGADSLGREAKCYNELNG');
+    const inputs: tf.Tensor3D[] = [];
+    tf.dispose(
+      model.encode(tf.tensor2d(Int32Array.from(tokens), [1, tokens.length], 'int32'), {
+        onAttention: (__, qkv) => inputs.push(tf.keep(tf.clone(qkv))),
+      }),
+    );
+    const before = tf.memory().numTensors;
+    for await (const { layer, rows } of attentionLayers(model, tokens)) {
+      const [rebuilt, oneHot] = [rows(0, tokens.length), oneHotAttention(model, layer, inputs[layer])];
+      expect(relativeDifference(await rebuilt.data(), await oneHot.data())).toBeLessThan(tolerance);
+      const sums = await tf.sum(rebuilt, -1).data();
+      if (attention.kind !== 'linformer') for (const sum of sums) expect(sum).toBeCloseTo(1, 4);
+      tf.dispose([rebuilt, oneHot]);
+    }
+    expect(tf.memory().numTensors).toBe(before + 2);
+    tf.dispose(inputs);
     model.dispose();
   });
 });
