@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.js';
 import { embedCommand } from './embed.js';
 import { describeError } from './errors.js';
 import { evaluateCommand } from './evaluate.js';
+import { finetuneCommand } from './finetune.js';
 import { addExamples } from './options.js';
 import { pretrainCommand } from './pretrain.js';
 import { reportCommand } from './report.js';
@@ -30,6 +31,7 @@ export function program(): Command {
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());
+  root.addCommand(finetuneCommand());
   root.addCommand(attentionCommand());
   root.addCommand(similarityCommand());
   root.addCommand(contactsCommand());

@@ -1,12 +1,13 @@
-import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { RESIDUES } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { ProteinRecord } from '../data/proteins.js';
 import type { LanguageModel } from '../model/model.js';
+import type { LoadedHead } from '../scoring/heads/headFiles.js';
 import type { Mutations } from '../scoring/mutations.js';
+import type { ScoreOptions } from '../scoring/schemes.js';
 import type { Variant } from '../scoring/variants.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
@@ -24,7 +25,8 @@ import {
 } from './scoringOptions.js';
 
 interface ScoreCommandOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
-  model: string[];
+  model?: string[];
+  head?: string;
   mutations?: string;
   matrix?: boolean;
 }
@@ -41,7 +43,8 @@ export function scoreCommand(): Command {
         'With --out a stopped run goes on where it was.',
     )
     .argument('<fasta>', 'wild-type sequences: FASTA, plain or gzip; - for standard input')
-    .addOption(modelOption())
+    .addOption(modelOption(false))
+    .option('--head <folder>', 'predict by a head that finetune saved, in its unit; it names its model')
     .option(
       '--mutations <file>',
       'variants: a table (.csv, .tsv, .json, .arrow, also .gz) or a FASTA file of whole variant sequences',
@@ -69,12 +72,19 @@ Schemes:
     'protein-lm score protein.fasta --model runs/first --matrix --out scan.csv',
     'protein-lm score protein.fasta --model esm2_t6_8M_UR50D --mutations mutants.csv --offset 24',
     'protein-lm score proteome.fasta.gz --model runs/a --model runs/b --scheme wt-marginals --out scores.arrow',
+    'protein-lm score protein.fasta --head heads/mine --mutations candidates.csv --out predictions.csv',
     'protein-lm score designs.fasta --model runs/first --scheme pseudo-perplexity',
   );
 }
 
 async function score(fasta: string, options: ScoreCommandOptions): Promise<void> {
   const perSequence = options.scheme === 'pseudo-perplexity' || options.scheme === 'log-likelihood';
+  if (options.model === undefined && options.head === undefined) {
+    throw new UsageError('give --model FOLDER, or --head FOLDER with a head that finetune saved');
+  }
+  if (options.head !== undefined && options.scheme !== undefined) {
+    throw new UsageError('--scheme is of zero-shot scores: leave it out with --head');
+  }
   if (options.matrix && (options.mutations !== undefined || perSequence)) {
     throw new UsageError(
       '--matrix shows every single substitution: leave out --mutations and schemes of whole sequences',
@@ -94,8 +104,9 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
   const engine = await startEngine(options.device, { threads: options.threads });
-  const models: LanguageModel[] = [];
-  for (const folder of options.model) models.push(await loadModel(folder));
+  const loaded = options.head === undefined ? undefined : await loadSavedHead(options.head, options.model);
+  const models: LanguageModel[] = loaded?.models ?? [];
+  if (!loaded) for (const folder of options.model!) models.push(await loadModel(folder));
   const columns = options.matrix
     ? ['sequence_id', 'position', 'wild_type', ...MATRIX_RESIDUES]
     : ['sequence_id', 'variant', 'score'];
@@ -120,7 +131,7 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
       continue;
     }
     const report = (done: number, all: number) => progress.update(index + done / all, `${record.id} ${done}/${all}`);
-    const rows = await scoreProtein(models, record, mutations, options, warnings, report);
+    const rows = await scoreProtein(models, loaded, record, mutations, options, warnings, report);
     await writer.append(record.id, rows);
     progress.update(++index);
   }
@@ -130,8 +141,14 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
   if (index === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
   await writer.close();
   for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
-  for (const model of models) model.dispose();
+  if (loaded) loaded.dispose();
+  else for (const model of models) model.dispose();
   await engine.stop();
+}
+
+async function loadSavedHead(folder: string, models?: string[]): Promise<LoadedHead> {
+  const { loadHead } = await import('../scoring/heads/headFiles.js');
+  return loadHead(folder, models);
 }
 
 /**
@@ -173,6 +190,7 @@ function unknownSequence(id: string, fasta: string, path: string): InputError {
 
 async function scoreProtein(
   models: LanguageModel[],
+  head: LoadedHead | undefined,
   { id, sequence, file, line }: ProteinRecord,
   mutations: Mutations | undefined,
   options: ScoreCommandOptions,
@@ -184,7 +202,7 @@ async function scoreProtein(
   const where = `${file}:${line}, record ${id}`;
   const settings = { ...scoreOptions(options), onProgress };
   const scheme = options.scheme ?? defaultScheme(models[0]!);
-  if (!mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
+  if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 
@@ -203,7 +221,9 @@ async function scoreProtein(
       warnings.add('unknown residues (X, B, Z, gaps) in a sequence, their positions not scored', where);
     }
   }
-  const scores = await scoreVariants(models, sequence, variants, settings);
+  const scores = head
+    ? await predict(head, sequence, where, variants, settings)
+    : await scoreVariants(models, sequence, variants, settings);
   variants.forEach((variant, i) => {
     if (!Number.isNaN(scores[i]!)) return;
     const reason = unscorable(models[0]!, sequence, variant) ?? 'no score';
@@ -224,6 +244,30 @@ async function scoreProtein(
   return rows;
 }
 
+/** A head's predictions, NaN where the models have no token for a variant. */
+async function predict(
+  { head, description, models }: LoadedHead,
+  sequence: string,
+  where: string,
+  variants: Variant[],
+  settings: ScoreOptions,
+): Promise<Float64Array> {
+  const { VariantFeatures } = await import('../scoring/heads/features.js');
+  const { predictAssayHead } = await import('../scoring/heads/assayHead.js');
+  const { unscorable } = await import('../scoring/schemes.js');
+  if (sequence !== description.wildType) {
+    throw new InputError(`${where} is not the wild type that the head was trained on; give that sequence`);
+  }
+  const rows = [...variants.keys()].filter((i) => !unscorable(models[0]!, sequence, variants[i]!));
+  const known = rows.map((row) => variants[row]!);
+  const predicted = await predictAssayHead(head, new VariantFeatures(models, sequence, known, settings));
+  const scores = new Float64Array(variants.length).fill(Number.NaN);
+  rows.forEach((row, i) => {
+    scores[row] = predicted[i]!;
+  });
+  return scores;
+}
+
 /** Scores come from float32: more digits would say nothing. */
 function rounded(score: number): number {
   return Number(score.toPrecision(8));
@@ -238,14 +282,10 @@ async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<
   };
   const { out, format, quiet, debug, device, threads, model, mutations, batchTokens, ...rest } = options;
   const weights: string[] = [];
-  for (const folder of out === undefined || out === '-' ? [] : model) weights.push(await digest(folder));
-  return { fasta: file(fasta), mutations: mutations && file(mutations), weights, format, ...rest };
-}
-
-async function digest(folder: string): Promise<string> {
-  const hash = createHash('sha256');
-  for (const name of ['config.json', 'model.safetensors']) {
-    for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk as Uint8Array);
+  if (out !== undefined && out !== '-') {
+    const { modelDigest } = await import('../scoring/heads/headFiles.js');
+    for (const folder of model ?? []) weights.push(await modelDigest(folder));
   }
-  return hash.digest('hex');
+  const headFile = rest.head === undefined ? undefined : file(join(rest.head, 'head.safetensors'));
+  return { fasta: file(fasta), mutations: mutations && file(mutations), weights, format, ...rest, head: headFile };
 }

@@ -27,10 +27,10 @@ export interface VariantTableOptions {
 }
 
 /** `--model`, which may come several times: an ensemble. */
-export function modelOption(): Option {
+export function modelOption(mandatory = true): Option {
   return new Option('--model <folder>', 'run or model folder, ours or a Hugging Face ESM; give several to average them')
     .argParser((folder: string, before: string[] | undefined) => [...(before ?? []), folder])
-    .makeOptionMandatory();
+    .makeOptionMandatory(mandatory);
 }
 
 /** Adds the options of zero-shot schemes. */

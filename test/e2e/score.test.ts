@@ -159,7 +159,7 @@ describe('what is wrong is said in one line', () => {
   it.each<[string, () => string[], number, RegExp]>([
     ['no FASTA', () => [join(folder, 'none.fasta'), '--model', model], 1, /none\.fasta: no such file/],
     ['no model', () => [one, '--model', folder], 1, /no config\.json/],
-    ['no --model', () => [one], 2, /--model/],
+    ['no --model', () => [one], 2, /give --model FOLDER/],
     ['unknown scheme', () => [one, '--model', model, '--scheme', 'best'], 2, /masked-marginals/],
     ['empty FASTA', () => [file('empty.fasta', ''), '--model', model], 1, /has no sequences/],
     [

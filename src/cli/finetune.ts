@@ -1,0 +1,313 @@
+import { basename } from 'node:path';
+import { from } from 'arquero';
+import { Command, Option } from 'commander';
+import { InputError } from '../data/errors.js';
+import type { LanguageModel } from '../model/model.js';
+import type { Assay } from '../scoring/assay.js';
+import type { Method } from '../scoring/heads/assayHead.js';
+import type { VariantFeatures } from '../scoring/heads/features.js';
+import type { Split } from '../scoring/heads/folds.js';
+import type { Metrics } from '../scoring/metrics.js';
+import { UsageError } from './errors.js';
+import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
+import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
+import { createProgress } from './progress.js';
+import {
+  addSchemeOptions,
+  addVariantTableOptions,
+  columnNames,
+  modelOption,
+  type SchemeOptions,
+  scoreOptions,
+  type VariantTableOptions,
+} from './scoringOptions.js';
+
+interface FinetuneOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
+  model: string[];
+  assay?: string;
+  assays?: string;
+  reference?: string[];
+  wildType?: string;
+  method: Method[];
+  split?: Split[];
+  folds: number;
+  trainSize?: number[];
+  repeats: number;
+  save?: string;
+  skipMissing?: boolean;
+  alpha?: number;
+  loss: 'regression' | 'ranking';
+  layers: number | 'all';
+  epochs: number;
+  patience: number;
+  learningRate: number;
+  batchSize: number;
+}
+
+const METHOD_NAMES = ['one-hot', 'augmented', 'mean-embedding', 'site-embedding', 'fine-tune'] as const;
+
+/** `protein-lm finetune`: heads that learn from assays. */
+export function finetuneCommand(): Command {
+  const command = new Command('finetune')
+    .description(
+      'Train a head on an assay: cross-validate it, and save it for `score --head`. The table has one row a fold, and ' +
+        "for each split a row `all`: the predictions of all folds together, ProteinGym's figure.",
+    )
+    .option('--assay <file>', "measured variants in ProteinGym's columns (.csv, .tsv, .json, .arrow, also .gz)")
+    .option('--assays <folder>', 'cross-validate on every assay of a folder, as benchmark finds them')
+    .option('--reference <file...>', 'with --assays: tables of wild types by DMS_id (default: those in the folder)')
+    .option('--wild-type <fasta>', "the assay's wild type (default: from its columns mutant and mutated_sequence)")
+    .addOption(modelOption())
+    .addOption(
+      new Option('--method <name...>', 'heads; the first is the one that is saved')
+        .choices(METHOD_NAMES)
+        .default(['augmented']),
+    )
+    .addOption(new Option('--split <name...>', 'cross-validation splits').choices(['random', 'contiguous', 'modulo']))
+    .option('--folds <n>', 'folds of a split', wholeNumber(2, 100), 5)
+    .option('--train-size <n...>', 'low-N: train on so many random variants, test on a fifth held out', sizes)
+    .option('--repeats <n>', 'low-N: how often', wholeNumber(1, 1000), 5)
+    .option('--save <folder>', 'train on the whole assay and save the head')
+    .option('--skip-missing', 'leave out and count rows without a measured value')
+    .option('--alpha <value>', 'ridge penalty (default: chosen from the training variants)', number(0))
+    .addOption(
+      new Option('--loss <name>', 'fine-tune: what to learn').choices(['regression', 'ranking']).default('regression'),
+    )
+    .option('--layers <n|all>', 'fine-tune: how many of the last layers to train', layers, 1)
+    .option('--epochs <n>', 'fine-tune: passes over the assay at most', wholeNumber(1), 30)
+    .option(
+      '--patience <n>',
+      'fine-tune: stop after so many passes without a better held-out result',
+      wholeNumber(1),
+      5,
+    )
+    .option('--learning-rate <value>', "fine-tune: of the model's layers; the head's is ten times it", number(0), 1e-4)
+    .option('--batch-size <n>', 'fine-tune: variants of a step', wholeNumber(2), 16);
+  addSchemeOptions(command, 'single-pass');
+  addVariantTableOptions(command, true);
+  addOutputOptions(command);
+  addCommonOptions(command, 'seed', 'device', 'threads');
+  command.action(finetune);
+  command.addHelpText(
+    'after',
+    `
+Heads:
+  one-hot         ridge on one-hot encoded residues: the baseline that knows no model
+  augmented       the same with the zero-shot score beside it, unpenalised (Hsu et al. 2022)
+  mean-embedding  ridge on the last layer's states, mean over the residues
+  site-embedding  ridge on the last layer's states, mean over the mutated sites
+  fine-tune       gradients through a head on the site's states and the zero-shot score, and the last layers`,
+  );
+  return addExamples(
+    command,
+    'protein-lm finetune --assay BLAT_ECOLX.csv --model runs/first --split random contiguous modulo',
+    'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --save heads/mine',
+    'protein-lm score protein.fasta --head heads/mine --out predictions.csv',
+    'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method one-hot augmented --train-size 24 96 384',
+    'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method fine-tune --layers all --loss ranking',
+    'protein-lm finetune --assays dms --model runs/first --method one-hot augmented site-embedding --out heads.csv',
+  );
+}
+
+function layers(text: string): number | 'all' {
+  return text === 'all' ? text : wholeNumber(0)(text);
+}
+
+function sizes(text: string, before: number[] | undefined): number[] {
+  return [...(before ?? []), wholeNumber(3)(text)];
+}
+
+type Row = Record<string, string | number | null>;
+
+async function finetune(options: FinetuneOptions): Promise<void> {
+  const output = tableOutput(options);
+  if ((options.assay === undefined) === (options.assays === undefined)) {
+    throw new UsageError('give either --assay FILE or --assays FOLDER');
+  }
+  if (options.assays !== undefined && options.save !== undefined) {
+    throw new UsageError('--save is for the head of one --assay');
+  }
+  const { readAssay } = await import('../scoring/assay.js');
+  const { findAssays } = await import('../scoring/benchmark.js');
+  const assayOptions = { ...options, columns: columnNames(options) };
+  const files =
+    options.assays === undefined
+      ? [
+          {
+            id: basename(options.assay!).replace(/\.\w+(\.gz)?$/, ''),
+            path: options.assay!,
+            wildType: await givenWildType(options),
+          },
+        ]
+      : await findAssays(options.assays, options.reference);
+  const { startEngine } = await import('../engines/index.js');
+  const { loadModel } = await import('../model/files.js');
+  const engine = await startEngine(options.device, { threads: options.threads });
+  const models: LanguageModel[] = [];
+  for (const folder of options.model) models.push(await loadModel(folder));
+  const rows: Row[] = [];
+  for (const file of files) {
+    const assay = await readAssay(file.path, file.wildType, assayOptions);
+    for (const [reason, count] of Object.entries(assay.skipped)) {
+      if (count > 0) process.stderr.write(`warning: ${file.path}: ${count} rows left out (${reason})\n`);
+    }
+    rows.push(...(await finetuneAssay(file.id, file.path, assay, models, options)));
+  }
+  for (const model of models) model.dispose();
+  await engine.stop();
+  if (rows.length > 0) await output.write(from(rows));
+}
+
+async function givenWildType({ wildType }: FinetuneOptions): Promise<string | undefined> {
+  if (wildType === undefined) return undefined;
+  const { readProteins } = await import('../data/proteins.js');
+  for await (const { sequence } of readProteins(wildType)) return sequence;
+  throw new InputError(`${wildType} has no sequence; give a FASTA file with the wild type`);
+}
+
+async function finetuneAssay(
+  id: string,
+  path: string,
+  assay: Assay,
+  models: readonly LanguageModel[],
+  options: FinetuneOptions,
+): Promise<Row[]> {
+  const { unscorable } = await import('../scoring/schemes.js');
+  const { VariantFeatures } = await import('../scoring/heads/features.js');
+  const { assignFolds } = await import('../scoring/heads/folds.js');
+  const { crossValidate, fitAssayHead, trainAndPredict } = await import('../scoring/heads/assayHead.js');
+  const { binarise, evaluateScores } = await import('../scoring/metrics.js');
+  const { isSubstitution } = await import('../scoring/variants.js');
+  const { Random } = await import('../data/random.js');
+
+  const kept = [...assay.variants.keys()].filter((i) => !unscorable(models[0]!, assay.wildType, assay.variants[i]!));
+  if (kept.length < assay.variants.length) {
+    const left = assay.variants.length - kept.length;
+    process.stderr.write(
+      `warning: ${path}: ${left} rows left out (stop codons or letters that the model does not know)\n`,
+    );
+  }
+  const variants = kept.map((i) => assay.variants[i]!);
+  const measured = Float64Array.from(kept, (i) => assay.measured[i]!);
+  const labels = assay.labels ? Uint8Array.from(kept, (i) => assay.labels![i]!) : binarise(measured);
+  const progress = createProgress({ label: id, unit: 'steps', quiet: options.quiet });
+  const features: VariantFeatures = new VariantFeatures(models, assay.wildType, variants, {
+    ...scoreOptions(options),
+    onProgress: (done, total) => progress.update(done, `of ${total}: features`),
+  });
+  const settings = {
+    ...options,
+    onEpoch: (epoch: number, figure: number) => progress.update(epoch, `epochs, held out ${figure.toFixed(3)}`),
+  };
+
+  const rows: Row[] = [];
+  const add = (
+    method: Method,
+    split: string,
+    fold: string,
+    training: number,
+    test: readonly number[],
+    predicted: Float64Array,
+  ) => {
+    const of = (values: ArrayLike<number>) => test.map((row) => values[row]!);
+    rows.push({
+      assay: id,
+      method,
+      split,
+      fold,
+      train: training,
+      test: test.length,
+      ...figures(evaluateScores(of(measured), predicted, of(labels))),
+    });
+  };
+  const all = variants.map((_, i) => i);
+  const single = variants.every((variant) => isSubstitution(variant) && variant.edits.length <= 1);
+  const methods = options.method.filter((method) => {
+    const possible = variants.every(isSubstitution) || !(method === 'one-hot' || method === 'augmented');
+    if (!possible)
+      process.stderr.write(`warning: ${path}: --method ${method} left out, its variants change the length\n`);
+    return possible;
+  });
+  const lowN = options.trainSize ?? [];
+  const splits =
+    options.split ??
+    (lowN.length > 0 ? [] : options.save !== undefined && options.assays === undefined ? [] : ['random' as const]);
+  for (const method of methods) {
+    for (const split of splits) {
+      if (split !== 'random' && !single) {
+        process.stderr.write(`warning: ${path}: --split ${split} left out, it is for single substitutions\n`);
+        continue;
+      }
+      const folds = assignFolds(variants, split, options.folds, options.seed);
+      const predicted = await crossValidate(method, features, measured, folds, {
+        ...settings,
+        onFold: (done) => progress.update(done, `folds of ${split}, ${method}`),
+      });
+      for (let fold = 0; fold < options.folds; fold++) {
+        const test = all.filter((row) => folds[row] === fold);
+        if (test.length === 0) continue;
+        add(
+          method,
+          split,
+          String(fold + 1),
+          all.length - test.length,
+          test,
+          Float64Array.from(test, (row) => predicted[row]!),
+        );
+      }
+      add(method, split, 'all', all.length, all, predicted);
+      progress.log(`${id} ${method} ${split}: Spearman ${(rows.at(-1)!.spearman as number).toFixed(3)}`);
+    }
+    for (const size of lowN) {
+      for (let repeat = 0; repeat < options.repeats; repeat++) {
+        const order = new Random(options.seed, repeat).shuffle([...all]);
+        const held = Math.max(2, Math.floor(order.length / 5));
+        if (size > order.length - held) {
+          throw new InputError(`${path}: --train-size ${size} of ${order.length} variants leaves no fifth to test on`);
+        }
+        const test = order.slice(0, held);
+        const training = order.slice(held, held + size);
+        add(
+          method,
+          'low-N',
+          String(repeat + 1),
+          size,
+          test,
+          await trainAndPredict(method, features, measured, training, test, settings),
+        );
+      }
+    }
+  }
+  progress.end();
+
+  if (options.save !== undefined) {
+    const [method] = methods;
+    if (!method) throw new InputError(`${path}: no method is left to save`);
+    const { saveHead } = await import('../scoring/heads/headFiles.js');
+    if (method === 'fine-tune') await features.zeroShot();
+    const head = await fitAssayHead(method, features, all, measured, settings);
+    await saveHead(head, options.save, {
+      models: options.model,
+      wildType: assay.wildType,
+      offset: options.offset ?? 1,
+      trained: all.length,
+      tuned: method === 'fine-tune' && options.layers !== 0,
+    });
+    if (!options.quiet)
+      process.stderr.write(`saved ${options.save}: use it with protein-lm score --head ${options.save}\n`);
+  }
+  return rows;
+}
+
+/** A metric's columns, four decimals; nothing where it is not defined. */
+function figures(metrics: Metrics): Row {
+  const rounded = (value: number) => (Number.isNaN(value) ? null : Math.round(value * 1e4) / 1e4);
+  const { spearman, auc, mcc, ndcg, topRecall } = metrics;
+  return {
+    spearman: rounded(spearman),
+    auc: rounded(auc),
+    mcc: rounded(mcc),
+    ndcg: rounded(ndcg),
+    top_recall: rounded(topRecall),
+  };
+}

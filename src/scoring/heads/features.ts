@@ -1,0 +1,127 @@
+import { InputError } from '../../data/errors.js';
+import type { LanguageModel } from '../../model/model.js';
+import { type Pooling, poolHiddenStates } from '../embeddings.js';
+import { type ScoreOptions, scoreVariants } from '../schemes.js';
+import { applyVariant, isSubstitution, type Variant } from '../variants.js';
+import { optimalWindow, windowSize } from '../windows.js';
+import type { SparseRow } from './ridge.js';
+
+/** Amino acids of the one-hot encoding; another letter of the vocabulary counts as none of them. */
+const ONE_HOT = 'ACDEFGHIKLMNPQRSTVWY';
+
+/** Where a variant's vector comes from: the mean over its residues, or over its mutated sites. */
+export type VariantPool = 'mean' | 'site';
+
+/** What heads know of variants. Everything is computed when it is first asked for, and once. */
+export class VariantFeatures {
+  #zeroShot?: Promise<Float64Array>;
+  readonly #embeddings = new Map<VariantPool, Promise<Float32Array[]>>();
+
+  constructor(
+    readonly models: readonly LanguageModel[],
+    readonly wildType: string,
+    readonly variants: readonly Variant[],
+    private readonly options: ScoreOptions = {},
+  ) {}
+
+  /** Columns of the one-hot encoding. */
+  get oneHotColumns(): number {
+    return this.wildType.length * ONE_HOT.length;
+  }
+
+  /**
+   * One-hot encoded sequences minus the wild type's: +1 for a mutant residue, −1 for the residue it replaces. A linear
+   * model with an intercept is the same with and without the subtraction.
+   * @throws InputError where a variant changes the length
+   */
+  oneHot(): SparseRow[] {
+    return this.variants.map((variant) => {
+      if (!isSubstitution(variant)) {
+        throw new InputError(
+          `variant ${variant.name} changes the length, which a one-hot encoding cannot show; use mean-embedding`,
+        );
+      }
+      const columns: number[] = [];
+      const values: number[] = [];
+      for (const { start, residues } of variant.edits) {
+        const mutant = ONE_HOT.indexOf(residues);
+        const wildType = ONE_HOT.indexOf(this.wildType[start]!);
+        if (mutant !== -1) {
+          columns.push(start * ONE_HOT.length + mutant);
+          values.push(1);
+        }
+        if (wildType !== -1) {
+          columns.push(start * ONE_HOT.length + wildType);
+          values.push(-1);
+        }
+      }
+      return { columns, values };
+    });
+  }
+
+  /** Zero-shot scores [n], NaN where a variant has none. */
+  zeroShot(): Promise<Float64Array> {
+    this.#zeroShot ??= scoreVariants(this.models, this.wildType, this.variants, {
+      indels: 'single-pass',
+      ...this.options,
+    });
+    return this.#zeroShot;
+  }
+
+  /** Embeddings of the last layer, [n][D], of the first model. */
+  embeddings(pool: VariantPool): Promise<Float32Array[]> {
+    let result = this.#embeddings.get(pool);
+    if (!result) {
+      result = this.#embed(pool);
+      this.#embeddings.set(pool, result);
+    }
+    return result;
+  }
+
+  async #embed(pool: VariantPool): Promise<Float32Array[]> {
+    const [model] = this.models;
+    const { wildType, variants, options } = this;
+    const vectors: Float32Array[] = [];
+    const poolings = (function* () {
+      for (const variant of variants) yield poolingOf(model!, wildType, variant, pool);
+    })();
+    for await (const vector of poolHiddenStates(model!, poolings, { ...options, window: { mode: 'whole' } })) {
+      vectors.push(vector);
+      options.onProgress?.(vectors.length, variants.length);
+    }
+    return vectors;
+  }
+}
+
+/**
+ * A variant's tokens and which of them count. Of a sequence longer than the model takes, it is the window around the
+ * variant's sites. Deletions have their neighbours as sites, the wild type has all residues.
+ */
+export function poolingOf(model: LanguageModel, wildType: string, variant: Variant, pool: VariantPool): Pooling {
+  const mutated = applyVariant(wildType, variant);
+  const all = model.alphabet.encode(mutated);
+  const sites = sitesOf(variant, mutated.length);
+  const centre = sites.length === 0 ? Math.floor(all.length / 2) : sites[Math.floor(sites.length / 2)]! + 1;
+  const { start, end } = optimalWindow(centre, all.length, windowSize(model.config));
+  const tokens = all.slice(start, end);
+  const residues = Array.from({ length: mutated.length }, (_, i) => i);
+  const inside = (pool === 'site' && sites.length > 0 ? sites : residues)
+    .map((site) => site + 1 - start)
+    .filter((index) => index >= 0 && index < tokens.length);
+  return { tokens, weights: inside.map((index) => ({ index, weight: 1 / inside.length })) };
+}
+
+/** Mutated positions in the mutated sequence, from 0. */
+function sitesOf(variant: Variant, length: number): number[] {
+  const sites = new Set<number>();
+  let shift = 0;
+  for (const { start, end, residues } of variant.edits) {
+    const at = start + shift;
+    if (residues === '') {
+      if (at > 0) sites.add(at - 1);
+      if (at < length) sites.add(at);
+    } else for (let i = 0; i < residues.length; i++) sites.add(at + i);
+    shift += residues.length - (end - start);
+  }
+  return [...sites].sort((a, b) => a - b);
+}

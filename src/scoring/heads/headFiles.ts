@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { InputError } from '../../data/errors.js';
+import { writeFileAtomic } from '../../data/files.js';
+import { loadModel, saveModel } from '../../model/files.js';
+import type { LanguageModel } from '../../model/model.js';
+import { readSafetensors, type WritableTensor, writeSafetensors } from '../../model/safetensors.js';
+import { type AssayHead, METHODS, type Method } from './assayHead.js';
+import { GradientHead, LOSSES, type Loss } from './gradientHead.js';
+
+/** What a head's `head.json` says. */
+export interface HeadDescription {
+  format: 1;
+  method: Method;
+  /** Folders of the models it stands on, as seen from the head's folder, and a digest of their weights. */
+  models: { folder: string; digest: string }[];
+  /** The sequence that its variants change; a one-hot head knows no other. */
+  wildType: string;
+  /** Number of the wild type's first residue in the variants. */
+  offset: number;
+  /** Variants that it was trained on. */
+  trained: number;
+  /** Ridge penalty, or what a fine-tuned head predicts by. */
+  alpha?: number;
+  loss?: Loss;
+  scale?: { mean: number; deviation: number };
+  prior?: { mean: number; deviation: number };
+}
+
+const JSON_NAME = 'head.json';
+const WEIGHTS = 'head.safetensors';
+/** The model of a head whose layers were trained. */
+const TUNED = 'model';
+
+/** A digest of a model folder's configuration and weights. */
+export async function modelDigest(folder: string): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of ['config.json', 'model.safetensors']) {
+    for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk as Uint8Array);
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Saves a head as a folder: `head.json`, `head.safetensors`, and `model/` where the model's layers were trained too.
+ * The models it stands on are named, not copied.
+ */
+export async function saveHead(
+  head: AssayHead,
+  folder: string,
+  about: { models: readonly string[]; wildType: string; offset: number; trained: number; tuned?: boolean },
+): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const { wildType, offset, trained } = about;
+  const models: HeadDescription['models'] = [];
+  for (const path of about.models) {
+    models.push({ folder: relative(resolve(folder), resolve(path)) || '.', digest: await modelDigest(path) });
+  }
+  const description: HeadDescription = { format: 1, method: head.method, models, wildType, offset, trained };
+  const tensors = new Map<string, WritableTensor>();
+  if (head.method === 'fine-tune') {
+    Object.assign(description, { loss: head.loss, scale: head.scale, prior: head.prior });
+    for (const name of ['weights', 'bias'] as const) {
+      tensors.set(name, { shape: [...head[name].shape], data: (await head[name].data()) as Float32Array });
+    }
+    if (about.tuned) await saveModel(head.model, join(folder, TUNED));
+  } else {
+    description.alpha = head.alpha;
+    const { weights, coefficients, intercept } = head;
+    const add = (name: string, values: ArrayLike<number>) =>
+      tensors.set(name, { shape: [values.length], data: Float64Array.from(values) });
+    add('weights', weights);
+    add('coefficients', coefficients);
+    add('intercept', [intercept]);
+  }
+  await writeSafetensors(join(folder, WEIGHTS), tensors);
+  await writeFileAtomic(join(folder, JSON_NAME), `${JSON.stringify(description, null, 2)}\n`);
+}
+
+/** A head read from its folder, with its models. `dispose` frees all of them. */
+export interface LoadedHead {
+  head: AssayHead;
+  description: HeadDescription;
+  /** Models that features come from. */
+  models: LanguageModel[];
+  dispose(): void;
+}
+
+/**
+ * Loads a saved head with the models it names.
+ *
+ * @param modelFolders where the models lie now, where not at the place that the head remembers
+ * @throws InputError where a file is missing, and where a model is another one than the head was trained with
+ */
+export async function loadHead(folder: string, modelFolders?: readonly string[]): Promise<LoadedHead> {
+  const path = join(folder, JSON_NAME);
+  if (!existsSync(path))
+    throw new InputError(`${folder}: no ${JSON_NAME} in it; give a folder that finetune --save wrote`);
+  let description: HeadDescription;
+  try {
+    description = JSON.parse(readFileSync(path, 'utf8')) as HeadDescription;
+  } catch (error) {
+    throw new InputError(`${path}: not JSON (${(error as Error).message}); train the head anew`);
+  }
+  const { method, models: named, wildType } = description;
+  if (description.format !== 1 || !METHODS.includes(method) || !Array.isArray(named) || typeof wildType !== 'string') {
+    throw new InputError(`${path}: not a head of a known format; train it anew`);
+  }
+  if (modelFolders && modelFolders.length !== named.length) {
+    throw new InputError(`${path} stands on ${named.length} models; ${modelFolders.length} were given`);
+  }
+  const models: LanguageModel[] = [];
+  const dispose = () => {
+    for (const model of models) model.dispose();
+  };
+  try {
+    for (const [i, { folder: place, digest }] of named.entries()) {
+      const modelFolder = modelFolders?.[i] ?? resolve(folder, place);
+      models.push(await loadModel(modelFolder));
+      if ((await modelDigest(modelFolder)) !== digest) {
+        throw new InputError(
+          `${modelFolder} is not the model that ${folder} was trained with; give that one by --model`,
+        );
+      }
+    }
+    const { tensors } = readSafetensors(join(folder, WEIGHTS));
+    const values = (name: string) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new InputError(`${join(folder, WEIGHTS)} has no ${name}; train the head anew`);
+      return { shape: tensor.shape, data: tensor.data as Float32Array | Float64Array };
+    };
+    if (method !== 'fine-tune') {
+      const head: AssayHead = {
+        method,
+        weights: Float64Array.from(values('weights').data),
+        coefficients: Float64Array.from(values('coefficients').data),
+        intercept: values('intercept').data[0]!,
+        alpha: description.alpha ?? Number.NaN,
+      };
+      return { head, description, models, dispose };
+    }
+    const { loss, scale, prior } = description;
+    if (!loss || !LOSSES.includes(loss) || !scale || !prior) {
+      throw new InputError(`${path}: not a head of a known format; train it anew`);
+    }
+    const tunedFolder = join(folder, TUNED);
+    const tuned = existsSync(tunedFolder) ? await loadModel(tunedFolder) : models[0]!;
+    const variable = (name: string) => {
+      const { shape, data } = values(name);
+      return tf.tidy(() => tf.variable(tf.tensor(data, shape), false));
+    };
+    const trained = new GradientHead(tuned, loss, variable('weights'), variable('bias'), scale, prior);
+    const end = () => {
+      trained.dispose();
+      if (tuned !== models[0]) tuned.dispose();
+      dispose();
+    };
+    return { head: Object.assign(trained, { method }), description, models, dispose: end };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,212 @@
+import { EVD, Matrix } from 'ml-matrix';
+
+/** A fitted linear model: y = x · weights + fixed · coefficients + intercept. */
+export interface LinearFit {
+  weights: Float64Array;
+  intercept: number;
+  /** Penalty that was used. */
+  alpha: number;
+}
+
+/** Penalties that are tried where none is given, of standardised features (powers of ten, as Hsu et al. 2022). */
+export const ALPHAS = [1e-1, 1, 1e1, 1e2, 1e3, 1e4] as const;
+
+/**
+ * Ridge regression on dense features in closed form: minimises |y − X w − b|² + α |w|², b unpenalised (scikit-learn's
+ * `Ridge`). One eigendecomposition, of XᵀX or X Xᵀ, whichever is smaller, serves every α; among several the one with
+ * the smallest leave-one-out error is taken, itself in closed form (scikit-learn's `RidgeCV`).
+ *
+ * @param rows [n][p]
+ * @param y [n]
+ */
+export function fitRidge(
+  rows: readonly ArrayLike<number>[],
+  y: ArrayLike<number>,
+  alphas: readonly number[] = ALPHAS,
+): LinearFit {
+  const n = rows.length;
+  const p = rows[0]!.length;
+  const centre = new Float64Array(p);
+  for (const row of rows) for (let j = 0; j < p; j++) centre[j]! += row[j]! / n;
+  const centred = rows.map((row) => Float64Array.from(row, (value, j) => value - centre[j]!));
+  const meanY = Array.from(y).reduce((sum, value) => sum + value, 0) / n;
+  const target = Float64Array.from(y, (value) => value - meanY);
+  const x = new Matrix(centred);
+
+  // X = U S Vᵀ: in its own basis every α is a division.
+  const dual = n <= p;
+  const { eigenvectorMatrix, realEigenvalues } = new EVD(dual ? x.mmul(x.transpose()) : x.transpose().mmul(x), {
+    assumeSymmetric: true,
+  });
+  const eigenvalues = realEigenvalues.map((value) => Math.max(0, value));
+  const largest = Math.max(...eigenvalues, 0);
+  // Directions of no variance carry only rounding.
+  const kept = [...eigenvalues.keys()].filter((k) => eigenvalues[k]! > largest * 1e-13);
+  /** U [n, kept], left singular vectors. */
+  const left = kept.map((k) => {
+    const vector = eigenvectorMatrix.getColumn(k);
+    if (dual) return Float64Array.from(vector);
+    const s = Math.sqrt(eigenvalues[k]!);
+    return Float64Array.from(centred, (row) => dot(row, vector) / s);
+  });
+  const projected = left.map((u) => dot(u, target));
+
+  let best = { alpha: alphas[0]!, error: Number.POSITIVE_INFINITY };
+  for (const alpha of alphas.length > 1 ? alphas : []) {
+    const shrink = kept.map((k) => eigenvalues[k]! / (eigenvalues[k]! + alpha));
+    let error = 0;
+    for (let i = 0; i < n; i++) {
+      let fitted = 0;
+      let leverage = 1 / n;
+      for (let k = 0; k < kept.length; k++) {
+        const u = left[k]![i]!;
+        fitted += shrink[k]! * u * projected[k]!;
+        leverage += shrink[k]! * u * u;
+      }
+      error += ((target[i]! - fitted) / (1 - leverage)) ** 2;
+    }
+    if (error < best.error) best = { alpha, error };
+  }
+
+  const weights = new Float64Array(p);
+  kept.forEach((k, index) => {
+    const s = Math.sqrt(eigenvalues[k]!);
+    const scale = (projected[index]! * s) / (eigenvalues[k]! + best.alpha);
+    if (dual) {
+      // v = Xᵀ u / s
+      const u = left[index]!;
+      for (let i = 0; i < n; i++) {
+        const factor = (scale / s) * u[i]!;
+        for (let j = 0; j < p; j++) weights[j]! += factor * centred[i]![j]!;
+      }
+    } else {
+      const v = eigenvectorMatrix.getColumn(k);
+      for (let j = 0; j < p; j++) weights[j]! += scale * v[j]!;
+    }
+  });
+  return { weights, intercept: meanY - dot(centre, weights), alpha: best.alpha };
+}
+
+/** A row with few entries that are not zero. */
+export interface SparseRow {
+  columns: readonly number[];
+  values: readonly number[];
+}
+
+/** A fit of `fitSparseRidge`: y = Σ x_j weights_j + fixed · coefficients + intercept. */
+export interface SparseFit extends LinearFit {
+  /** Of the unpenalised columns. */
+  coefficients: Float64Array;
+}
+
+/**
+ * Ridge regression on sparse features, such as one-hot residues, with dense columns beside them that are not penalised,
+ * such as a zero-shot score: minimises |y − X w − F c − b|² + α |w|². The columns F and b are projected out (Frisch and
+ * Waugh 1933), the normal equations of the rest solved by conjugate gradients to machine precision: only products with
+ * X are needed, so a hundred thousand variants take a second.
+ *
+ * @param rows [n] rows of X
+ * @param columns how many columns X has
+ * @param fixed columns of F, each [n]
+ * @param y [n]
+ */
+export function fitSparseRidge(
+  rows: readonly SparseRow[],
+  columns: number,
+  fixed: readonly ArrayLike<number>[],
+  y: ArrayLike<number>,
+  alpha: number,
+): SparseFit {
+  const n = rows.length;
+  const basis = orthonormal([new Float64Array(n).fill(1), ...fixed.map((column) => Float64Array.from(column))]);
+  const project = (vector: Float64Array): Float64Array => {
+    for (const q of basis) addScaled(vector, q, -dot(q, vector));
+    return vector;
+  };
+  const multiply = (w: Float64Array) => Float64Array.from(rows, (row) => sparseDot(row, w));
+  const transpose = (vector: Float64Array): Float64Array => {
+    const result = new Float64Array(columns);
+    rows.forEach(({ columns: at, values }, i) => {
+      for (let k = 0; k < at.length; k++) result[at[k]!]! += values[k]! * vector[i]!;
+    });
+    return result;
+  };
+  const target = project(Float64Array.from(y));
+  const weights = new Float64Array(columns);
+  const residual = transpose(target);
+  const direction = residual.slice();
+  let norm = dot(residual, residual);
+  const tolerance = norm * 1e-24;
+  for (let iteration = 0; iteration < 10 * columns && norm > tolerance && norm > 0; iteration++) {
+    const image = transpose(project(multiply(direction)));
+    addScaled(image, direction, alpha);
+    const step = norm / dot(direction, image);
+    addScaled(weights, direction, step);
+    addScaled(residual, image, -step);
+    const next = dot(residual, residual);
+    for (let j = 0; j < columns; j++) direction[j] = residual[j]! + (next / norm) * direction[j]!;
+    norm = next;
+  }
+  // What the penalised part leaves is explained by F and the intercept, least squares on a few columns.
+  const rest = Float64Array.from(y);
+  addScaled(rest, multiply(weights), -1);
+  const [intercept, ...coefficients] = leastSquares([new Float64Array(n).fill(1), ...fixed], rest);
+  return { weights, intercept: intercept!, coefficients: Float64Array.from(coefficients), alpha };
+}
+
+export function sparseDot({ columns, values }: SparseRow, w: ArrayLike<number>): number {
+  let sum = 0;
+  for (let k = 0; k < columns.length; k++) sum += values[k]! * w[columns[k]!]!;
+  return sum;
+}
+
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+function addScaled(target: Float64Array, vector: ArrayLike<number>, factor: number): void {
+  for (let i = 0; i < target.length; i++) target[i]! += factor * vector[i]!;
+}
+
+/** Gram-Schmidt, twice over for precision; columns that depend on those before drop out. */
+function orthonormal(columns: Float64Array[]): Float64Array[] {
+  const basis: Float64Array[] = [];
+  for (const column of columns) {
+    const before = Math.sqrt(dot(column, column));
+    const q = column.slice();
+    for (let pass = 0; pass < 2; pass++) for (const b of basis) addScaled(q, b, -dot(b, q));
+    const length = Math.sqrt(dot(q, q));
+    if (length > 1e-10 * before) basis.push(q.map((value) => value / length));
+  }
+  return basis;
+}
+
+/** Coefficients of few columns; one that depends on those before gets 0. */
+function leastSquares(columns: readonly ArrayLike<number>[], y: Float64Array): number[] {
+  const k = columns.length;
+  const basis: { q: Float64Array; column: number; triangle: number[] }[] = [];
+  columns.forEach((column, index) => {
+    const q = Float64Array.from(column);
+    const before = Math.sqrt(dot(q, q));
+    const triangle = new Array<number>(basis.length).fill(0);
+    for (let pass = 0; pass < 2; pass++) {
+      basis.forEach(({ q: b }, i) => {
+        const along = dot(b, q);
+        triangle[i]! += along;
+        addScaled(q, b, -along);
+      });
+    }
+    const length = Math.sqrt(dot(q, q));
+    if (length <= 1e-10 * before) return;
+    basis.push({ q: q.map((value) => value / length), column: index, triangle: [...triangle, length] });
+  });
+  const result = new Array<number>(k).fill(0);
+  for (let i = basis.length - 1; i >= 0; i--) {
+    let value = dot(basis[i]!.q, y);
+    for (let j = i + 1; j < basis.length; j++) value -= basis[j]!.triangle[i]! * result[basis[j]!.column]!;
+    result[basis[i]!.column] = value / basis[i]!.triangle[i]!;
+  }
+  return result;
+}
