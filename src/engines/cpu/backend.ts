@@ -94,7 +94,12 @@ export class NativeBackend extends MathBackendCPU {
   }
 
   private numbers(tensor: tf.TensorInfo, dtype: tf.DataType): NumericValues {
-    const { values } = this.data.get(tensor.dataId);
+    let values: Values | undefined;
+    try {
+      ({ values } = this.data.get(tensor.dataId));
+    } catch (cause) {
+      throw new Error(`a tensor [${tensor.shape}] was used after it was disposed`, { cause });
+    }
     if (tensor.dtype !== dtype || !isNumeric(values))
       throw new TypeError(`expected a tensor of ${dtype}, got ${tensor.dtype} [${tensor.shape}]`);
     return values;

@@ -10,6 +10,7 @@ namespace favor_detail {
 constexpr size_t TILE = 64;         // tokens whose features exist at a time
 constexpr size_t MIN_CHUNK = 256;   // tokens
 constexpr size_t MAX_CHUNKS = 16;   // of a sequence
+constexpr size_t SMALL_HEAD = 32768;  // floats of a head's queries
 
 // One head of one sequence, seen through qkv's strides.
 struct Head {
@@ -56,6 +57,23 @@ struct Plan {
   INLINE Head head(size_t i) const {
     const float* q = op.qkv + qkv_offset(i);
     return {q, q + width(), q + 2 * width(), op.keep + sequence_of(i) * length, 3 * width()};
+  }
+
+  // Sums of chunks, their totals, and what every chunk makes of them: one after the other for a head whose tokens stay
+  // in the second cache, for all heads at once otherwise. The results are the same.
+  template <typename Sum, typename Combine, typename Finish>
+  INLINE void run_phases(Sum&& sum_chunk, Combine&& combine_chunks, Finish&& finish_chunk) const {
+    if (length * size <= SMALL_HEAD && heads > 1) {
+      parallel_for(heads, [&](size_t head) ISA_LAMBDA {
+        for (size_t chunk = 0; chunk < chunks; chunk++) sum_chunk(head * chunks + chunk);
+        combine_chunks(head);
+        for (size_t chunk = 0; chunk < chunks; chunk++) finish_chunk(head * chunks + chunk);
+      });
+      return;
+    }
+    parallel_for(heads * chunks, sum_chunk);
+    parallel_for(heads, combine_chunks);
+    parallel_for(heads * chunks, finish_chunk);
   }
 
   // phi [rows, feature_row] = relu(x) + ε or relu(W x) + ε, zero in rows that are not kept and past the features.
@@ -154,7 +172,7 @@ void favor_relu(const FavorReluForward& op) {
     }
   };
 
-  parallel_for(plan.heads * plan.chunks, [&](size_t task) ISA_LAMBDA {
+  const auto sum_chunk = [&](size_t task) ISA_LAMBDA {
     const size_t chunk = task % plan.chunks;
     float* state = states + task * state_size;
     std::memset(state, 0, state_size * sizeof(float));
@@ -164,15 +182,17 @@ void favor_relu(const FavorReluForward& op) {
     const size_t end = std::min(length, (chunk + 1) * plan.chunk);
     for (size_t begin = chunk * plan.chunk; begin < end; begin += TILE) {
       const size_t rows = std::min(TILE, end - begin);
+      prefetch_rows(head.k + begin * head.stride, head.stride, rows, plan.size);
+      prefetch_rows(head.v + begin * head.stride, head.stride, rows, plan.size);
       plan.make_features(phi, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
       copy_tile(values, vr, head.v + begin * head.stride, head.stride, rows, plan.size);
       add_keys(state, phi, values, rows);
     }
-  });
-  parallel_for(plan.heads, [&](size_t head) ISA_LAMBDA {
+  };
+  const auto combine_chunks = [&](size_t head) ISA_LAMBDA {
     combine(states + head * plan.chunks * state_size, plan.chunks, state_size, op.causal, false);
-  });
-  parallel_for(plan.heads * plan.chunks, [&](size_t task) ISA_LAMBDA {
+  };
+  const auto attend_chunk = [&](size_t task) ISA_LAMBDA {
     const size_t chunk = task % plan.chunks, head_index = task / plan.chunks;
     const Head head = plan.head(head_index);
     // Causal: this chunk's own copy of the sums before it, which its tiles move on.
@@ -189,6 +209,8 @@ void favor_relu(const FavorReluForward& op) {
     const size_t end = std::min(length, (chunk + 1) * plan.chunk);
     for (size_t begin = chunk * plan.chunk; begin < end; begin += TILE) {
       const size_t rows = std::min(TILE, end - begin);
+      prefetch_rows(head.q + begin * head.stride, head.stride, rows, plan.size);
+      prefetch_rows(out + begin * plan.width(), plan.width(), rows, plan.size);
       plan.make_features(queries, head.q + begin * head.stride, head.stride, rows, nullptr);
       tile_product(result, vr, queries, fr, 1, state, vr, rows, vr, m, false);
       if (op.causal) {
@@ -210,7 +232,8 @@ void favor_relu(const FavorReluForward& op) {
       }
       if (op.causal) add_keys(state, keys, values, rows);
     }
-  });
+  };
+  plan.run_phases(sum_chunk, combine_chunks, attend_chunk);
 }
 
 // With v' = [v, 1] and the gradients of numerator and denominator side by side, n' = [dy, -dy · out] / denominator:
@@ -258,7 +281,7 @@ void favor_relu_grad(const FavorReluBackward& op) {
     }
   };
 
-  parallel_for(plan.heads * plan.chunks, [&](size_t task) ISA_LAMBDA {
+  const auto sum_chunk = [&](size_t task) ISA_LAMBDA {
     const size_t chunk = task % plan.chunks, head_index = task / plan.chunks;
     const Head head = plan.head(head_index);
     float *state = states + task * state_size, *gradient = gradients + task * state_size;
@@ -269,6 +292,11 @@ void favor_relu_grad(const FavorReluBackward& op) {
     const size_t end = std::min(length, (chunk + 1) * plan.chunk);
     for (size_t begin = chunk * plan.chunk; begin < end; begin += TILE) {
       const size_t rows = std::min(TILE, end - begin);
+      prefetch_rows(head.k + begin * head.stride, head.stride, rows, plan.size);
+      prefetch_rows(head.v + begin * head.stride, head.stride, rows, plan.size);
+      prefetch_rows(head.q + begin * head.stride, head.stride, rows, plan.size);
+      prefetch_rows(op.dy + plan.offset(head_index) + begin * plan.width(), plan.width(), rows, plan.size);
+      prefetch_rows(op.out + plan.offset(head_index) + begin * plan.width(), plan.width(), rows, plan.size);
       plan.make_features(phi, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
       make_values(values, head, begin, rows);
       tile_product(state, fr, values, 1, cr, phi, fr, columns, fr, rows, true);
@@ -276,12 +304,12 @@ void favor_relu_grad(const FavorReluBackward& op) {
       make_numerators(values, head_index, begin, rows);
       tile_product(gradient, fr, values, 1, cr, phi, fr, columns, fr, rows, true);
     }
-  });
-  parallel_for(plan.heads, [&](size_t head) ISA_LAMBDA {
+  };
+  const auto combine_chunks = [&](size_t head) ISA_LAMBDA {
     combine(states + head * plan.chunks * state_size, plan.chunks, state_size, op.causal, false);
     combine(gradients + head * plan.chunks * state_size, plan.chunks, state_size, op.causal, true);
-  });
-  parallel_for(plan.heads * plan.chunks, [&](size_t task) ISA_LAMBDA {
+  };
+  const auto differentiate_chunk = [&](size_t task) ISA_LAMBDA {
     const size_t chunk = task % plan.chunks, head_index = task / plan.chunks;
     const Head head = plan.head(head_index);
     const size_t slot = (op.causal ? task : head_index * plan.chunks) * state_size;
@@ -335,6 +363,9 @@ void favor_relu_grad(const FavorReluBackward& op) {
       transpose_tile(gradient_t, vr, gradient, fr, plan.size, m);
       for (size_t begin = first; begin < end; begin += TILE) {
         const size_t rows = std::min(TILE, end - begin);
+        prefetch_rows(dq + begin * head.stride, head.stride, rows, plan.size);
+        prefetch_rows(dk + begin * head.stride, head.stride, rows, plan.size);
+        prefetch_rows(dv + begin * head.stride, head.stride, rows, plan.size);
         load_tile(begin, rows);
         store_dq(begin, rows);
         store_dk_dv(begin, rows);
@@ -357,7 +388,8 @@ void favor_relu_grad(const FavorReluBackward& op) {
       tile_product(gradient, fr, numerators, 1, cr, queries, fr, columns, fr, rows, true);
       if (begin == first) break;
     }
-  });
+  };
+  plan.run_phases(sum_chunk, combine_chunks, differentiate_chunk);
 }
 
 }  // namespace ISA

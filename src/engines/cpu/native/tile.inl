@@ -61,6 +61,13 @@ __attribute__((noinline)) void tile_product(float* c, size_t ldc, const float* a
   if (j < n) tile_detail::panel<1>(c + j, ldc, a, row_step, k_step, b + j, ldb, m, k, accumulate);
 }
 
+// Asks for rows that are about to be used, or written: a head's rows lie far apart, where processors do not look ahead
+// by themselves.
+INLINE void prefetch_rows(const float* p, size_t stride, size_t rows, size_t width) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < width; i += 16) __builtin_prefetch(p + r * stride + i);
+}
+
 // A tile of `rows` rows copied out of a matrix; columns from `width` to the row's end become zero.
 INLINE void copy_tile(float* tile, size_t ld, const float* source, size_t stride, size_t rows, size_t width) {
   for (size_t r = 0; r < rows; r++) {

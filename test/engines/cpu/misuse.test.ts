@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Addon, loadAddon } from '../../../src/engines/cpu/addon.js';
+
+const addon = loadAddon() as unknown as Record<keyof Addon, (...args: unknown[]) => unknown>;
+
+/**
+ * A call of each entry point that works, with small sizes. `f` and `i` make arrays of so many elements, which the
+ * tests then shorten, detach or swap for something else.
+ */
+const f = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i));
+const i = (...values: number[]) => Int32Array.from(values);
+const d = (...values: number[]) => Float64Array.from(values);
+const calls: { [name in keyof Addon]?: () => unknown[] } = {
+  linear: () => [3, 4, 5, f(12), f(20), f(5), true, f(15), f(15)],
+  linearGrad: () => [3, 4, 5, f(15), f(12), f(20), f(15), f(15), f(12), f(20), f(5)],
+  layerNorm: () => [3, 4, f(12), f(12), f(4), f(4), 1e-5, 0.1, 7, f(12), f(12), f(3), f(3)],
+  layerNormGrad: () => [3, 4, f(12), f(12), f(12), f(4), f(3), f(3), 0.1, 7, f(12), f(12), f(4), f(4)],
+  tokenEmbedding: () => [2, 3, 4, 6, 5, 1, 5, true, i(0, 2, 1, 3, 4, 5), f(24), f(20), f(24)],
+  tokenEmbeddingGrad: () => [2, 3, 4, 6, 5, 1, 5, true, i(0, 2, 1, 3, 4, 5), f(24), f(24), f(20)],
+  rotary: () => [2, 3, 2, 4, false, f(144), f(2), f(144)],
+  favorRelu: () => [2, 3, 2, 4, 5, 1e-3, true, f(144), f(6), f(20), f(48), f(12)],
+  favorReluGrad: () => [2, 3, 2, 4, 5, 1e-3, true, f(144), f(6), f(20), f(48), f(48), f(12), f(144)],
+  softmaxAttention: () => [2, 3, 2, 4, false, f(144), f(6), f(48), f(12)],
+  softmaxAttentionGrad: () => [2, 3, 2, 4, false, f(144), f(6), f(48), f(48), f(12), f(144)],
+  gatherRows: () => [4, 3, 5, f(20), i(3, 0, 3), f(15)],
+  gatherRowsGrad: () => [4, 3, 5, f(15), i(3, 0, 3), f(20)],
+  crossEntropy: () => [3, 7, f(21), i(0, 6, 3), f(3), f(1), f(1), f(3)],
+  crossEntropyGrad: () => [3, 7, f(1), f(21), i(0, 6, 3), f(3), f(3), f(21)],
+  adamW: () => [f(3), 0.9, 0.98, 1e-9, 0.5, f(2), [f(4), f(5)], [f(4), f(5)], [f(4), f(5)], [f(4), f(5)], f(1)],
+  copyStrided: () => [d(3, 4), f(12), 0, d(4, 1), f(12), 0, d(1, 3)],
+  binary: () => [0, d(3, 4), f(12), d(4, 1), f(4), d(0, 1), f(12)],
+  unary: () => [3, f(9), f(9)],
+  reduce: () => [0, 2, 3, 4, f(24), f(8), 1],
+  softmax: () => [3, 5, f(15), f(15)],
+  cumulativeSum: () => [2, 3, 4, f(24), f(24), false, true],
+  allocate: () => [128],
+  setThreads: () => [2],
+};
+
+/** Anything that JavaScript might pass instead. */
+const anything = fc.oneof(
+  fc.constantFrom(undefined, null, true, '', 'x', Number.NaN, -1, 0.5, 0, 1, 2, 3, 7, 64, 2 ** 31, 2 ** 53, 1e300),
+  fc.nat(40).map((count) => new Float32Array(count)),
+  fc.nat(40).map((count) => new Int32Array(count)),
+  fc.array(fc.oneof(fc.integer({ min: -3, max: 2 ** 40 }), fc.double())).map((values) => Float64Array.from(values)),
+  fc.array(fc.integer({ min: -2, max: 50 })).map((values) => Int32Array.from(values)),
+  fc.constant([new Float32Array(3), 'x', null]),
+  fc.constant({ length: 5 }),
+  fc.constant(new Float32Array(new ArrayBuffer(64), 16, 5)),
+  fc.constantFrom(new DataView(new ArrayBuffer(8)), new ArrayBuffer(16), () => 0, Symbol('s'), 10n),
+);
+
+/** Calls, and takes an Error for an answer: what must not happen is a crash, or anything else thrown. */
+function survives(name: keyof Addon, args: unknown[]): void {
+  try {
+    addon[name](...args);
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+  }
+}
+
+describe.each(Object.keys(calls) as (keyof Addon)[])('addon.%s', (name) => {
+  const make = calls[name]!;
+
+  it('takes right arguments', () => {
+    expect(() => addon[name](...make())).not.toThrow();
+  });
+
+  it('survives any arguments', () => {
+    const count = make().length;
+    fc.assert(
+      fc.property(fc.array(anything, { maxLength: count + 2 }), (args) => survives(name, args)),
+      { numRuns: 200, seed: 1 },
+    );
+  });
+
+  it('survives right arguments of which some are not', () => {
+    const index = fc.nat(make().length - 1);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(index, anything), { minLength: 1, maxLength: 3 }), (changes) => {
+        const args = make();
+        for (const [at, value] of changes) args[at] = value;
+        survives(name, args);
+      }),
+      { numRuns: 500, seed: 2 },
+    );
+  });
+
+  it('refuses any array that is too short or detached', () => {
+    make().forEach((value, at) => {
+      if (!ArrayBuffer.isView(value)) return;
+      const array = value as Float32Array;
+      const detached = array.slice();
+      structuredClone(detached.buffer, { transfer: [detached.buffer] });
+      const detachedArgs = make().with(at, detached);
+      expect(() => addon[name](...detachedArgs), `argument ${at} detached`).toThrow(RangeError);
+      // An elementwise function has no size but its input's.
+      if (name === 'unary' && at === 1) return;
+      const shortArgs = make().with(at, array.subarray(0, array.length - 1));
+      expect(() => addon[name](...shortArgs), `argument ${at} short`).toThrow(RangeError);
+    });
+  });
+
+  it('refuses sizes that its arrays do not have', () => {
+    make().forEach((value, at) => {
+      if (typeof value !== 'number' || !Number.isInteger(value) || ['setThreads', 'allocate'].includes(name)) return;
+      for (const wrong of [2 ** 31, 2 ** 53, -1, 0.5, Number.NaN, 'x']) survives(name, make().with(at, wrong));
+    });
+  });
+});
+
+describe('wrong values', () => {
+  const refused: [string, keyof Addon, unknown[]][] = [
+    ['a token outside of the vocabulary', 'tokenEmbedding', calls.tokenEmbedding!().with(8, i(0, 2, 1, 3, 4, 6))],
+    ['a negative token', 'tokenEmbedding', calls.tokenEmbedding!().with(8, i(0, -2, 1, 3, 4, 5))],
+    ['more tokens than positions', 'tokenEmbedding', calls.tokenEmbedding!().with(4, 4).with(10, f(16))],
+    ['a row that is not there', 'gatherRows', calls.gatherRows!().with(4, i(0, 1, 4))],
+    ['a negative row', 'gatherRowsGrad', calls.gatherRowsGrad!().with(4, i(0, -1, 2))],
+    ['a label outside of the classes', 'crossEntropy', calls.crossEntropy!().with(3, i(0, 7, 3))],
+    ['a dropout rate of 1', 'layerNorm', calls.layerNorm!().with(7, 1)],
+    ['heads of an odd size that turn', 'rotary', [1, 1, 1, 3, false, f(9), f(1), f(9)]],
+    ['moments of another size', 'adamW', calls.adamW!().with(7, [f(4), f(4)])],
+    ['no heads', 'favorRelu', calls.favorRelu!().with(2, 0)],
+    ['strides that leave the array', 'copyStrided', calls.copyStrided!().with(3, d(5, 1))],
+    ['an offset that leaves the array', 'copyStrided', calls.copyStrided!().with(5, 1)],
+    ['an operation that does not exist', 'unary', calls.unary!().with(0, 1000)],
+    ['no threads', 'setThreads', [0]],
+  ];
+  it.each(refused)('%s: %s refuses', (_, name, args) => {
+    expect(() => addon[name](...args)).toThrow(RangeError);
+  });
+});
