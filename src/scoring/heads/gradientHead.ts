@@ -203,8 +203,10 @@ export async function trainGradientHead(
           const { grads } = tf.variableGrads(() => lossOf(loss, headOutput(head, batch), targets), all);
           const pick = (parameters: ReadonlyMap<string, tf.Variable>) =>
             new Map([...parameters].flatMap(([name, { name: id }]) => (grads[id] ? [[name, grads[id]!]] : [])));
-          headOptimizer.update(pick(headParameters), 10 * learningRate);
-          if (body.size > 0) bodyOptimizer.update(pick(body), learningRate);
+          const update = (optimizer: Optimizer, parameters: ReadonlyMap<string, tf.Variable>, rate: number) =>
+            optimizer.update(pick(parameters), tf.tensor1d(optimizer.advance(rate)));
+          update(headOptimizer, headParameters, 10 * learningRate);
+          if (body.size > 0) update(bodyOptimizer, body, learningRate);
         });
       }
       const figure = await quality(head, validation);
