@@ -48,7 +48,8 @@ struct Gemm {
   float* pre_activation = nullptr;
   const float* residual = nullptr;
 
-  // Sums of op(A) over k, [m], of the first batch: the bias gradient, when A is the output's gradient, transposed.
+  // Written: sums of op(A) over k, [m], of the first batch (not when n is 0). When A is the output's gradient, transposed,
+  // they are the bias gradient.
   float* row_sums_a = nullptr;
 };
 

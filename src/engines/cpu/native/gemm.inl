@@ -1,7 +1,8 @@
-// The matrix product after Goto and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008): both
-// operands are copied into panels that the innermost kernel reads in order, a tile of C stays in registers, a panel of B
-// in the first cache and a block of A in the second. What is particular here: a panel of A keeps the order its matrix is
-// stored in (copied, never transposed), and rows are dealt evenly to panels, so that no panel is nearly empty.
+// The matrix product after Goto and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008): a tile of C
+// stays in registers while the innermost kernel runs through a panel of A (some rows) and a panel of B (some columns),
+// for a block of k that the near caches hold. B is copied into panels that are read in order. A is read where it lies,
+// in either order, as copying it costs more than that saves where C is narrow; only where its rows would fall on the
+// same lines of the first cache it is copied too. Rows are dealt evenly to panels, so that no panel is nearly empty.
 //
 // Every element of C is the sum, in order, of its sums over blocks of k, which depend on k alone: not on tiles, threads.
 
@@ -11,19 +12,24 @@ namespace gemm_detail {
 
 // MAX_ROWS * 2 sums, 2 vectors of B and 1 of A fill the registers; NEON spills some at 14.
 constexpr size_t MAX_ROWS = VECTOR_REGISTERS == 16 ? 6 : LANES == 16 ? 14 : 12;
-constexpr size_t PANEL = 2 * LANES;                           // columns of a panel of B
-constexpr size_t DEPTH = 512;  // of a block of k, at most
-constexpr size_t ROW = DEPTH + 16;  // between the rows of a panel of A: no multiple of a page, so no cache conflicts
-constexpr size_t A_PANEL = MAX_ROWS * ROW;
-constexpr size_t COLUMNS = 1024;             // of B packed at a time, at most,
+constexpr size_t PANEL = 2 * LANES;           // columns of a panel of B
+constexpr size_t DEPTH = 512;                 // of a block of k, at most
+constexpr size_t BLOCK_PANELS = 8;            // panels of A that meet a panel of B while the first cache has it
+constexpr size_t COLUMNS = 1024;              // of B packed at a time, at most,
 constexpr size_t PACKED_B = size_t{1} << 18;  // in floats (but one block of k at least): they stay in the second cache
-constexpr size_t BLOCK_PANELS = 8;            // panels of A that a task packs at a time
+constexpr size_t ROW = DEPTH + 16;            // between the rows of a copied panel of A
+constexpr size_t A_PANEL = MAX_ROWS * ROW;
 
-enum class Layout { rows, columns };  // of a panel of A: [rows][ROW] or [k][rows]
+// Rows of this many floats, or multiples, lie whole pages apart: on the same few lines of the first cache.
+constexpr size_t CONFLICT = 1024;
 
-// c [ROWS, VECTORS * LANES] = (c +) alpha * a b over k. b is [k][VECTORS * LANES].
+enum class Layout { rows, columns };  // how A is stored: [m, k] or, transposed, [k, m]
+
+// c [ROWS, VECTORS * LANES] = (c +) alpha * a b over k. a is stored with lda between rows or columns, b is
+// [k][VECTORS * LANES]. next is what will be read after a.
 template <size_t ROWS, size_t VECTORS, Layout LAYOUT>
-void kernel(size_t k, const float* a, const float* b, float* c, size_t ldc, float alpha, bool add, const float* next) {
+void kernel(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float alpha, bool add,
+            const float* next) {
   Vec sums[ROWS][VECTORS];
 #pragma GCC unroll 16
   for (size_t i = 0; i < ROWS; i++)
@@ -34,10 +40,10 @@ void kernel(size_t k, const float* a, const float* b, float* c, size_t ldc, floa
     Vec row[VECTORS];
 #pragma GCC unroll 2
     for (size_t j = 0; j < VECTORS; j++) row[j] = *reinterpret_cast<const Vec*>(b + (p * VECTORS + j) * LANES);
-    __builtin_prefetch(next + p * 16);
+    __builtin_prefetch(LAYOUT == Layout::rows ? next + p * 16 : a + (p + 16) * lda);
 #pragma GCC unroll 16
     for (size_t i = 0; i < ROWS; i++) {
-      const Vec x = broadcast(LAYOUT == Layout::rows ? a[i * ROW + p] : a[p * ROWS + i]);
+      const Vec x = broadcast(LAYOUT == Layout::rows ? a[i * lda + p] : a[p * lda + i]);
 #pragma GCC unroll 2
       for (size_t j = 0; j < VECTORS; j++) sums[i][j] += x * row[j];
     }
@@ -52,55 +58,60 @@ void kernel(size_t k, const float* a, const float* b, float* c, size_t ldc, floa
     }
 }
 
-using Kernel = void (*)(size_t k, const float* a, const float* b, float* c, size_t ldc, float alpha, bool add,
-                        const float* next);
-
-// Copies op(A) [ROWS, k] into a panel; a is its first element.
-template <size_t ROWS>
-void pack_columns(const float* a, size_t lda, size_t k, float* panel) {
-  for (size_t p = 0; p < k; p++) std::memcpy(panel + p * ROWS, a + p * lda, ROWS * sizeof(float));
-}
-using PackColumns = void (*)(const float* a, size_t lda, size_t k, float* panel);
+using Kernel = void (*)(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float alpha,
+                        bool add, const float* next);
 
 struct Kernels {
-  Kernel multiply[2][2][MAX_ROWS + 1];  // [layout][vectors - 1][rows]
-  PackColumns pack_columns[MAX_ROWS + 1];
+  Kernel of[2][2][MAX_ROWS + 1];  // [layout][vectors - 1][rows]
 };
 
 template <size_t... I>
 constexpr Kernels make_kernels(std::index_sequence<I...>) {
   return {{{{nullptr, kernel<I + 1, 1, Layout::rows>...}, {nullptr, kernel<I + 1, 2, Layout::rows>...}},
-           {{nullptr, kernel<I + 1, 1, Layout::columns>...}, {nullptr, kernel<I + 1, 2, Layout::columns>...}}},
-          {nullptr, gemm_detail::pack_columns<I + 1>...}};
+           {{nullptr, kernel<I + 1, 1, Layout::columns>...}, {nullptr, kernel<I + 1, 2, Layout::columns>...}}}};
 }
 constexpr Kernels KERNELS = make_kernels(std::make_index_sequence<MAX_ROWS>());
 
-void pack_rows(const float* a, size_t lda, size_t rows, size_t k, float* panel) {
-  for (size_t i = 0; i < rows; i++) {
-    const float* from = a + i * lda;
-    float* to = panel + i * ROW;
-    size_t p = 0;
-    for (; p + LANES <= k; p += LANES) store(to + p, load(from + p));
-    if (p < k) store_partial(to + p, load_partial(from + p, k - p), k - p);
-  }
-}
+// A panel of A, in its matrix or copied. a is op(A)'s element (0, 0).
+struct PanelA {
+  const float* a;
+  size_t lda;
+  Layout layout;
+  size_t rows, k;
 
-// Sums of a packed panel's rows over k, added to sums: in order within each of LANES strands, then over the strands.
-void add_row_sums(const float* panel, Layout layout, size_t rows, size_t k, bool first, float* sums) {
-  for (size_t i = 0; i < rows; i++) {
-    float total = 0;
-    if (layout == Layout::rows) {
-      Vec strands = zero();
+  void copy_to(float* target) {
+    const size_t lines = layout == Layout::rows ? rows : k, length = layout == Layout::rows ? k : rows;
+    const size_t step = layout == Layout::rows ? ROW : MAX_ROWS;
+    for (size_t i = 0; i < lines; i++) {
+      const float* from = a + i * lda;
+      float* to = target + i * step;
+      __builtin_prefetch(from + 32 * lda);
       size_t p = 0;
-      for (; p + LANES <= k; p += LANES) strands += load(panel + i * ROW + p);
-      if (p < k) strands += load_partial(panel + i * ROW + p, k - p);
-      total = sum(strands);
-    } else {
-      for (size_t p = 0; p < k; p++) total += panel[p * rows + i];
+      for (; p + LANES <= length; p += LANES) store(to + p, load(from + p));
+      if (p < length) store_partial(to + p, load_partial(from + p, length - p), length - p);
     }
-    sums[i] = first ? total : sums[i] + total;
+    a = target;
+    lda = step;
   }
-}
+
+  // The rows' sums over k, or with `add` sums plus them.
+  void sum_rows(float* sums, bool add) const {
+    float totals[MAX_ROWS] = {};
+    if (layout == Layout::columns) {
+      for (size_t p = 0; p < k; p++)
+        for (size_t i = 0; i < rows; i++) totals[i] += a[p * lda + i];
+    } else {
+      for (size_t i = 0; i < rows; i++) {
+        Vec strands = zero();
+        size_t p = 0;
+        for (; p + LANES <= k; p += LANES) strands += load(a + i * lda + p);
+        if (p < k) strands += load_partial(a + i * lda + p, k - p);
+        totals[i] = sum(strands);
+      }
+    }
+    for (size_t i = 0; i < rows; i++) sums[i] = add ? sums[i] + totals[i] : totals[i];
+  }
+};
 
 // Two vectors whose lanes form SIZE x SIZE blocks change their off-diagonal blocks: a step of a transposition.
 template <size_t SIZE, int... I>
@@ -211,58 +222,44 @@ struct Product {
     }
   }
 
-  void pack_a(Range panels, size_t k0, size_t depth, float* packed) const {
-    // Stored by columns, all panels take their share of a few columns before the next: those lie in one piece.
-    constexpr size_t STRIP = 8;
-    const size_t strip = g.transpose_a ? STRIP : depth;
-    for (size_t p = 0; p < depth; p += strip)
-      for (size_t i = panels.begin; i < panels.end; i++) {
-        const Range rows = rows_of(i);
-        const size_t count = rows.end - rows.begin;
-        float* panel = packed + (i - panels.begin) * A_PANEL;
-        if (g.transpose_a)
-          KERNELS.pack_columns[count](a + (k0 + p) * g.lda + rows.begin, g.lda, std::min(strip, depth - p),
-                                      panel + p * count);
-        else
-          pack_rows(a + rows.begin * g.lda + k0, g.lda, count, depth, panel);
-      }
-  }
-
   // C's panels of rows times panels of columns (from `column0` on), over blocks of k, with that part of B packed.
   void multiply(Range row_range, size_t column0, size_t columns, Range panel_range, const float* packed_b,
                 size_t packed_columns, Range blocks) const {
     const Layout layout = g.transpose_a ? Layout::columns : Layout::rows;
     const bool epilogue = g.bias != nullptr || g.activation != Activation::none || residual != nullptr;
-    float* packed_a = scratch_of(Scratch::gemm_a, BLOCK_PANELS * A_PANEL);
+    const bool copy_a = g.lda % CONFLICT == 0 && g.lda != 0;
+    float* copies = copy_a ? scratch_of(Scratch::gemm_a, BLOCK_PANELS * A_PANEL) : nullptr;
     alignas(64) float tile[MAX_ROWS * PANEL];
+    PanelA block[BLOCK_PANELS];
     const size_t k_begin = depth_of(blocks.begin).begin;
     for (size_t k_block = blocks.begin; k_block < blocks.end; k_block++) {
       const size_t k0 = depth_of(k_block).begin, depth = depth_of(k_block).end - k0;
       const bool add = g.accumulate || k_block > 0, last = k_block + 1 == k_blocks;
-      for (size_t block = row_range.begin; block < row_range.end; block += BLOCK_PANELS) {
-        const size_t block_end = std::min(block + BLOCK_PANELS, row_range.end);
-        pack_a({block, block_end}, k0, depth, packed_a);
-        if (row_sums != nullptr && column0 == 0 && panel_range.begin == 0)
-          for (size_t i = block; i < block_end; i++) {
-            const Range rows = rows_of(i);
-            add_row_sums(packed_a + (i - block) * A_PANEL, layout, rows.end - rows.begin, depth, k0 == 0,
-                         row_sums + rows.begin);
-          }
+      for (size_t first = row_range.begin; first < row_range.end; first += BLOCK_PANELS) {
+        const size_t count = std::min(BLOCK_PANELS, row_range.end - first);
+        for (size_t i = 0; i < count; i++) {
+          const Range rows = rows_of(first + i);
+          const float* start = a + (g.transpose_a ? k0 * g.lda + rows.begin : rows.begin * g.lda + k0);
+          block[i] = {start, g.lda, layout, rows.end - rows.begin, depth};
+          if (copy_a) block[i].copy_to(copies + i * A_PANEL);
+          if (row_sums != nullptr && column0 == 0 && panel_range.begin == 0)
+            block[i].sum_rows(row_sums + rows.begin, k_block > 0);
+        }
         for (size_t j = panel_range.begin; j < panel_range.end; j++) {
           const size_t column = j * PANEL;
           const size_t filled = std::min(PANEL, columns - column);
           const float* panel_b = packed_b + (k0 - k_begin) * packed_columns + column * depth;
-          for (size_t i = block; i < block_end; i++) {
-            const Range rows = rows_of(i);
-            const size_t count = rows.end - rows.begin;
-            const float* panel_a = packed_a + (i - block) * A_PANEL;
-            const float* next = i + 1 < block_end ? panel_a + A_PANEL : packed_a;
-            const Kernel kernel = KERNELS.multiply[static_cast<size_t>(layout)][width(filled) / LANES - 1][count];
+          for (size_t i = 0; i < count; i++) {
+            const PanelA& panel = block[i];
+            const size_t row = rows_of(first + i).begin;
+            const float* next = i + 1 < count ? block[i + 1].a : block[0].a;
+            const Kernel kernel = KERNELS.of[static_cast<size_t>(layout)][width(filled) / LANES - 1][panel.rows];
             if ((last && epilogue) || filled % LANES != 0) {
-              kernel(depth, panel_a, panel_b, tile, PANEL, g.alpha, false, next);
-              finish(tile, rows.begin, count, column0 + column, filled, add, last);
+              kernel(depth, panel.a, panel.lda, panel_b, tile, PANEL, g.alpha, false, next);
+              finish(tile, row, panel.rows, column0 + column, filled, add, last);
             } else {
-              kernel(depth, panel_a, panel_b, c + rows.begin * g.ldc + column0 + column, g.ldc, g.alpha, add, next);
+              float* target = c + row * g.ldc + column0 + column;
+              kernel(depth, panel.a, panel.lda, panel_b, target, g.ldc, g.alpha, add, next);
             }
           }
         }

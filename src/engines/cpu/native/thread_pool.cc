@@ -62,7 +62,7 @@ class Pool {
     claim();
     open_.store(false);
     for (unsigned spins = 0; active_.load() != 0; spins++) {
-      if (spins < 4096) relax();
+      if (spins < 256) relax();
       else std::this_thread::yield();
     }
   }
@@ -100,6 +100,8 @@ class Pool {
         if (now != seen) return now;
         relax();
       }
+      // Where other processes hold the processors, the one spun on may be the one the caller waits for.
+      std::this_thread::yield();
     } while (std::chrono::steady_clock::now() < until);
     std::unique_lock<std::mutex> lock(mutex_);
     sleeping_.fetch_add(1);
