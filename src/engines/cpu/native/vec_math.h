@@ -59,11 +59,26 @@ INLINE Vec erf(Vec x) {
   return select(t > broadcast(0.927734375f), far, near);
 }
 
-// x Φ(x), and its derivative Φ(x) + x φ(x).
-INLINE Vec gelu(Vec x) { return 0.5f * x * (1.0f + erf(x * 0.70710678f)); }
-INLINE Vec gelu_derivative(Vec x) {
-  return 0.5f * (1.0f + erf(x * 0.70710678f)) + x * 0.39894228f * exp(-0.5f * x * x);
+// Φ(x) = (1 + erf(x / √2)) / 2 with a rational erf (Eigen's), within 2e-7; exactly 0 and 1 from |x| = 5.42 on. Half the
+// work of erf, and in gelu no less exact.
+INLINE Vec normal_cdf(Vec x) {
+  const Vec z = max(min(x * 0.70710678f, broadcast(3.832506856900711f)), broadcast(-3.832506856900711f)), s = z * z;
+  Vec p = s * 0.00022905065861350646f + 0.0034082910107109506f;
+  p = p * s + 0.050955695062380861f;
+  p = p * s + 0.18520832239976145f;
+  p = p * s + 1.128379143519084f;
+  Vec q = s * -1.1791602954361697e-7f + 0.000023547966471313185f;
+  q = q * s + 0.0010179625278914885f;
+  q = q * s + 0.014070470171167667f;
+  q = q * s + 0.11098505178285362f;
+  q = q * s + 0.49746925110067538f;
+  q = q * s + 1.0f;
+  return 0.5f * (z * p / q) + 0.5f;
 }
+
+// x Φ(x), and its derivative Φ(x) + x φ(x).
+INLINE Vec gelu(Vec x) { return x * normal_cdf(x); }
+INLINE Vec gelu_derivative(Vec x) { return normal_cdf(x) + x * 0.39894228f * exp(-0.5f * x * x); }
 
 }  // namespace ISA
 }  // namespace protein_lm
