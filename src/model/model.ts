@@ -79,9 +79,12 @@ export class LanguageModel {
           onAttention = undefined;
           return this.block(i, input, inputNormed, kept as tf.Tensor2D, { ...options, onAttention: report });
         };
+        const inputs = [x, normed];
         [x, normed] = options.recompute
           ? recompute([x, normed], block, { variables: this.blockVariables(i), constants: [keep] })
           : block(x, normed, keep);
+        // A long sequence's states of all layers would be gigabytes: without gradients nobody needs them again.
+        if (!options.onHidden && tf.engine().state.gradientDepth === 0) tf.dispose(inputs);
         options.onHidden?.(i + 1, x as tf.Tensor2D);
       }
       return tf.reshape(normed, [batch, length, config.hidden_size]) as tf.Tensor3D;
