@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { attentionCommand } from './attention.js';
 import { benchmarkCommand } from './benchmark.js';
 import { contactsCommand } from './contacts.js';
+import { convertCommand } from './convert.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { embedCommand } from './embed.js';
@@ -28,6 +29,7 @@ export function program(): Command {
   root.addCommand(dataCommand());
   root.addCommand(pretrainCommand());
   root.addCommand(evaluateCommand());
+  root.addCommand(convertCommand());
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());

@@ -3,25 +3,36 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
 import type { TokenStore } from '../data/store.js';
-import { type ModelConfig, newConfig, PRESETS, parseConfig } from '../model/config.js';
+import {
+  type AttentionConfig,
+  convertConfig,
+  type ModelConfig,
+  maxLength,
+  newConfig,
+  PRESETS,
+  parseConfig,
+} from '../model/config.js';
+import type { LanguageModel } from '../model/model.js';
 import type { Figures } from '../training/metrics.js';
 import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type Recipe } from '../training/recipe.js';
 import type { Training, TrainingStatus } from '../training/run.js';
+import { ATTENTION_OPTIONS, type AttentionOptions, addAttentionOptions, attentionFields } from './attentionOptions.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { createProgress, formatDuration } from './progress.js';
 import { addTrainingDataOptions, openTrainingData, type TrainingDataOptions } from './trainingData.js';
 
-interface PretrainOptions extends CommonOptions, TrainingDataOptions, Budget, Partial<Cadence> {
+interface PretrainOptions extends CommonOptions, TrainingDataOptions, AttentionOptions, Budget, Partial<Cadence> {
   out: string;
   resume?: boolean;
+  init?: string;
+  recompute?: boolean;
   preset: keyof typeof PRESETS;
   config?: string;
   layers?: number;
   hidden?: number;
   heads?: number;
   feedForward?: number;
-  attention?: ModelConfig['attention']['kind'];
   causal?: boolean;
   positions?: ModelConfig['position_embedding_type'];
   dropout?: number;
@@ -36,13 +47,14 @@ interface PretrainOptions extends CommonOptions, TrainingDataOptions, Budget, Pa
 
 /** Options that decide the weights: a run that goes on keeps those it was started with. */
 const FIXED = [
+  'init',
   'preset',
   'config',
   'layers',
   'hidden',
   'heads',
   'feedForward',
-  'attention',
+  ...ATTENTION_OPTIONS,
   'causal',
   'positions',
   'dropout',
@@ -67,7 +79,9 @@ export function pretrainCommand(): Command {
   addTrainingDataOptions(command);
   const choice = (flags: string, text: string, choices: readonly string[]) =>
     command.addOption(new Option(flags, text).choices(choices));
-  command.option('--resume', 'go on from the last checkpoint of --out');
+  command
+    .option('--resume', 'go on from the last checkpoint of --out')
+    .option('--init <model>', "begin with a model's weights, ours or a Hugging Face ESM's, instead of random ones");
   command.addOption(
     new Option('--preset <name>', 'model and recipe').choices(Object.keys(PRESETS)).default('performer-36'),
   );
@@ -77,7 +91,7 @@ export function pretrainCommand(): Command {
     .option('--hidden <n>', 'width of the hidden states', wholeNumber(1))
     .option('--heads <n>', 'attention heads', wholeNumber(1))
     .option('--feed-forward <n>', 'width of the feed-forward layer', wholeNumber(1));
-  choice('--attention <kind>', 'kind of attention (default: favor-relu)', ['favor-relu', 'softmax']);
+  addAttentionOptions(command, 'kind of attention (default: favor-relu)');
   choice('--positions <kind>', 'position embeddings (default: absolute)', ['absolute', 'rotary']);
   command
     .option('--causal', 'predict the next residue instead of masked ones')
@@ -90,6 +104,7 @@ export function pretrainCommand(): Command {
     .option('--minutes <n>', 'or so many minutes', number(0))
     .option('--tokens-per-batch <n>', 'tokens of a step', wholeNumber(3))
     .option('--tokens-per-pass <n>', 'tokens through the model at once; less takes less memory', wholeNumber(3))
+    .option('--recompute', 'keep less for the gradients and compute it again: less memory, a third more time')
     .option('--learning-rate <x>', 'learning rate', number(0, 10))
     .option('--warmup <steps>', 'steps of linear warm-up', wholeNumber(0));
   choice('--schedule <name>', 'learning rate after the warm-up', ['constant', 'cosine']);
@@ -115,6 +130,7 @@ export function pretrainCommand(): Command {
     command,
     'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
     'protein-lm pretrain --data tokens/uniref50 --preset performer-12 --tokens-per-batch 65536 --out runs/p12',
+    'protein-lm pretrain --data tokens/uniref50 --init esm2_t6_8M_UR50D --attention favor-softmax --out runs/esm',
     'protein-lm pretrain --out runs/p12 --resume',
   );
 }
@@ -124,7 +140,7 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   if (options.resume) {
     const fixed = FIXED.filter((name) => command.getOptionValueSource(name) === 'cli');
     if (fixed.length > 0) {
-      const flags = fixed.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+      const flags = fixed.map((name) => `--${kebab(name)}`);
       throw new UsageError(`${flags.join(', ')}: a resumed run keeps what it was started with; leave it out`);
     }
   }
@@ -141,7 +157,7 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;
     if (fresh) {
-      training = startTraining(fresh.config, fresh.recipe, store!);
+      training = startTraining(fresh.config, fresh.recipe, store!, await initialModel(options, fresh.config));
     } else {
       training = await resumeTraining(out);
       const budget = budgetOf(options);
@@ -158,23 +174,24 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
 
 /** The configuration and recipe of a new run. */
 function newRun(options: PretrainOptions): { config: ModelConfig; recipe: Recipe } {
-  const { preset, attention, causal, positions, length } = options;
+  const { preset, causal, positions, length } = options;
+  const attention = attentionFields(options);
   let config: ModelConfig;
   let changes: Partial<Recipe> = {};
-  if (options.config === undefined) {
+  if (options.init !== undefined) {
+    config = initialConfig(options, options.init);
+    changes = { length: Math.min(RECIPES[preset].length, maxLength(config)) };
+  } else if (options.config === undefined) {
     config = newConfig({
       ...PRESETS[preset],
       length: length ?? RECIPES[preset].length,
-      attention: { ...(attention && { kind: attention }), causal: causal ?? false },
+      attention: { ...attention, causal: causal ?? false },
       ...(positions && { positions }),
     });
   } else {
     ({ config, changes } = readConfigFile(options.config));
     if (positions) config.position_embedding_type = positions;
-    if (attention && attention !== config.attention.kind) {
-      config.attention = { kind: attention, causal: config.attention.causal };
-      config.model_type = attention === 'softmax' ? 'esm' : 'performer';
-    }
+    config = changeAttention(config, attention);
     if (causal) config.attention.causal = true;
   }
   const sizes = {
@@ -194,6 +211,44 @@ function newRun(options: PretrainOptions): { config: ModelConfig; recipe: Recipe
   const budget = budgetOf(options);
   const flags = { length, mode, learningRate, warmup, schedule, tokensPerBatch, tokensPerPass, seed, budget };
   return { config, recipe: changeRecipe(recipe, flags, 'options') };
+}
+
+/** The model of `--init`, with the attention and length of `config`; undefined without. */
+async function initialModel({ init, seed }: PretrainOptions, config: ModelConfig): Promise<LanguageModel | undefined> {
+  if (init === undefined) return undefined;
+  const { loadModel } = await import('../model/files.js');
+  const { convertModel } = await import('../model/convert.js');
+  const loaded = await loadModel(init);
+  const model = await convertModel(loaded, { attention: config.attention, length: maxLength(config) }, seed);
+  loaded.dispose();
+  model.config.hidden_dropout_prob = config.hidden_dropout_prob;
+  return model;
+}
+
+/** Options that say what a model with weights already is. */
+const SHAPE = ['config', 'layers', 'hidden', 'heads', 'feedForward', 'positions'] as const;
+
+/** The configuration of the model that a run begins with, with the attention and length that the options give. */
+function initialConfig(options: PretrainOptions, init: string): ModelConfig {
+  const given = SHAPE.find((name) => options[name] !== undefined);
+  if (given) throw new UsageError(`--init ${init} has its own shape; leave out --${kebab(given)}`);
+  const path = join(init, 'config.json');
+  const { config } = readConfigFile(path);
+  const causal = options.causal ?? config.attention.causal;
+  const { attention } = changeAttention(config, attentionFields(options));
+  return convertConfig(config, { attention: { ...attention, causal }, length: options.length });
+}
+
+/** A configuration with some fields of its attention changed: all others too where the kind is another. */
+function changeAttention(config: ModelConfig, fields: Partial<AttentionConfig>): ModelConfig {
+  const { causal, kind } = config.attention;
+  const same = fields.kind === undefined || fields.kind === kind;
+  const attention = same ? { ...config.attention, ...fields } : { causal, ...fields };
+  return convertConfig(config, { attention });
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** A config.json, whose `training` changes the recipe. */
@@ -270,6 +325,7 @@ async function runWithProgress(
   try {
     const result = await train(out, training, store, {
       cadence: { logEvery, validateEvery, validationSequences, checkpointEvery, keep },
+      recompute: options.recompute,
       signal: controller.signal,
       onStep,
       onValidation: (step, model, baseline) => progress.log(`step ${step}: validation ${compared(model, baseline)}`),

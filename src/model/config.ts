@@ -176,6 +176,29 @@ export function parseConfig(text: string, where: string): ModelConfig {
   return checkConfig(config, where);
 }
 
+/** What of a model changes. */
+export interface Conversion {
+  /** The new attention; fields that it leaves out take the defaults of its kind. `causal` stays as it was. */
+  attention?: Partial<AttentionConfig>;
+  /** Tokens of the longest sequence, where that is more than the model takes: its position table grows. */
+  length?: number;
+}
+
+/** The configuration of a model after a conversion. Throws InputError as parseConfig does. */
+export function convertConfig(config: ModelConfig, { attention, length }: Conversion): ModelConfig {
+  const changed = attention ? { causal: config.attention.causal, ...attention } : config.attention;
+  const grows = length !== undefined && length > maxLength(config);
+  return parseConfig(
+    JSON.stringify({
+      ...config,
+      model_type: changed.kind === 'softmax' ? 'esm' : 'performer',
+      max_position_embeddings: grows ? length + config.pad_token_id + 1 : config.max_position_embeddings,
+      attention: changed,
+    }),
+    'conversion',
+  );
+}
+
 function withoutNulls(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }

@@ -169,14 +169,18 @@ export class LanguageModel {
   /**
    * Draws the attention's random matrices anew where `step` is due: every `redraw_interval` steps after the first.
    * The same for the same seed and step. Called before a training step, and never in evaluation.
+   * @returns how many draws there were before this step's: what is computed from them changes with it
    */
-  redrawFeatures(seed: number, step: number): void {
+  redrawFeatures(seed: number, step: number): number {
     const interval = this.config.attention.redraw_interval;
-    if (interval === undefined || step === 1 || (step - 1) % interval !== 0) return;
+    if (interval === undefined) return 0;
+    const draws = Math.floor((step - 1) / interval);
+    if (draws === 0 || (step - 1) % interval !== 0) return draws;
     parameterSpecs(this.config).forEach(({ name, shape, random, initialise }, index) => {
       if (!random || !initialise) return;
       tf.tidy(() => this.parameters.get(name)!.assign(tf.tensor(initialise(new Random(seed, step, index)), shape)));
     });
+    return draws;
   }
 
   /** Frees the parameters. */

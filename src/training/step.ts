@@ -42,7 +42,7 @@ export function trainingStep(
   const positions = passes.reduce((sum, pass) => sum + pass.positions.length, 0);
   if (positions === 0) return undefined;
   const step = optimizer.step + 1;
-  model.redrawFeatures(options.seed, step);
+  const draws = model.redrawFeatures(options.seed, step);
   const seeds: number[] = [];
   const inputs: Record<string, StepInput> = {};
   const used: Pass[] = [];
@@ -56,7 +56,8 @@ export function trainingStep(
   }
   inputs.hyper = { values: optimizer.advance(options.learningRate), shape: [3] };
   const shapes = used.map((pass) => `${pass.batch}x${pass.length}/${pass.positions.length}`);
-  const key = [...shapes, options.recompute].join();
+  // Features drawn anew are other tensors.
+  const key = [...shapes, options.recompute, draws].join();
   const figures = replay(optimizer, key, inputs, seeds, (tensors) => {
     const total = new Map<string, tf.Tensor>();
     const sums: tf.Tensor[] = [];
