@@ -283,7 +283,6 @@ async function openRunData(run: string, { state }: Training): Promise<TokenStore
 function describeTraining({ model, state }: Training, store: TokenStore): string {
   const parameters = [...model.trainable.values()].reduce((sum, parameter) => sum + parameter.size, 0);
   const { sequences, residues } = store.manifest.splits.train;
-  const count = (value: number) => value.toLocaleString('en-US');
   return (
     `model: ${count(parameters)} parameters, step ${count(state.step)}; ` +
     `data: ${count(sequences)} sequences, ${count(residues)} residues to train on`
@@ -319,7 +318,7 @@ async function runWithProgress(
     firstFraction ??= status.fraction;
     const share = status.fraction - firstFraction;
     const secondsLeft = share > 0 ? ((status.seconds - firstSeconds) * (1 - status.fraction)) / share : undefined;
-    const detail = `loss ${status.loss.toFixed(3)}  ${figures(status)}  ${Math.round(status.tokensPerSecond).toLocaleString('en-US')} tokens/s`;
+    const detail = `loss ${status.loss.toFixed(3)}  ${figures(status)}  ${count(Math.round(status.tokensPerSecond))} tokens/s`;
     progress.update(status.step, detail, { fraction: status.fraction, secondsLeft });
   };
   try {
@@ -333,12 +332,14 @@ async function runWithProgress(
     progress.end();
     await writeRunReport(out);
     if (!result.finished) {
-      process.stderr.write(
-        `stopped after step ${result.step}; go on with: protein-lm pretrain --out ${out} --resume\n`,
-      );
+      const command = `protein-lm pretrain --out ${shellWord(out)} --resume`;
+      process.stderr.write(`stopped after step ${result.step}; go on with: ${command}\n`);
       process.exitCode = INTERRUPTED;
+    } else if (result.step === firstStep) {
+      const done = `${count(result.step)} steps are done, as asked`;
+      process.stderr.write(`${out}: ${done}; give more --steps, --tokens or --minutes to go on\n`);
     } else if (!quiet) {
-      const work = `${result.step.toLocaleString('en-US')} steps, ${result.tokens.toLocaleString('en-US')} tokens`;
+      const work = `${count(result.step)} steps, ${count(result.tokens)} tokens`;
       const outcome = result.validation
         ? `; validation ${compared(result.validation.model, result.validation.baseline)}`
         : '';
@@ -357,6 +358,16 @@ async function writeRunReport(run: string): Promise<void> {
   const { runReport } = await import('./report.js');
   const { writeReport } = await import('../report/write.js');
   await writeReport(await runReport(run), { html: join(run, 'report.html') });
+}
+
+/** 1234567 -> `1,234,567`. */
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** A path as one word of a shell's command line. */
+function shellWord(text: string): string {
+  return /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function figures({ accuracy, perplexity }: Figures): string {

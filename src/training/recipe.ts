@@ -90,6 +90,7 @@ export const RECIPES: Record<Preset, Recipe> = {
   },
   'performer-12': {
     ...PAPER,
+    schedule: 'cosine',
     length: 1024,
     tokensPerBatch: 32_768,
     tokensPerPass: 8192,
@@ -99,6 +100,7 @@ export const RECIPES: Record<Preset, Recipe> = {
   },
   'performer-6': {
     ...PAPER,
+    schedule: 'cosine',
     length: 512,
     tokensPerBatch: 16_384,
     tokensPerPass: 8192,
@@ -108,6 +110,7 @@ export const RECIPES: Record<Preset, Recipe> = {
   },
   'performer-tiny': {
     ...PAPER,
+    schedule: 'cosine',
     length: 256,
     tokensPerBatch: 4096,
     tokensPerPass: 4096,

@@ -16,7 +16,18 @@ const fasta = join(folder, 'proteins.fasta');
 const env = { XDG_CACHE_HOME: join(folder, 'cache') };
 const path = (name: string) => join(folder, name);
 const MODEL = ['--preset', 'performer-tiny', '--layers', '1', '--hidden', '16', '--heads', '2', '--feed-forward', '16'];
-const RECIPE = ['--length', '48', '--tokens-per-batch', '384', '--warmup', '5', '--dropout', '0.1'];
+const RECIPE = [
+  '--length',
+  '48',
+  '--tokens-per-batch',
+  '384',
+  '--warmup',
+  '5',
+  '--dropout',
+  '0.1',
+  '--schedule',
+  'constant',
+];
 
 /** Arguments of a run of a model that trains in milliseconds. */
 function pretrain(run: string, ...more: string[]): string[] {
@@ -47,6 +58,9 @@ test('a run trains, is validated, and evaluate repeats its figures', async () =>
   expect(model.perplexity / last.validation!.perplexity).toBeCloseTo(1, 5);
   expect(model.accuracy).toBeCloseTo(last.validation!.accuracy, 5);
   expect(baseline).toMatchObject({ model: 'residue frequencies', positions: model.positions });
+  const again = await runCli(['pretrain', '--out', run, '--resume'], { env });
+  expect(again.code).toBe(0);
+  expect(again.stderr).toMatch(/: 30 steps are done, as asked; give more --steps, --tokens or --minutes to go on\n$/);
   const all = await runCli(['evaluate', '--model', run, '--fasta', fasta, '--quiet'], { env });
   expect(all).toMatchObject({ code: 0, stderr: '' });
   expect(all.stdout).toMatch(/^split,model,sequences,positions,accuracy,perplexity\nall,run,120,/);
@@ -63,7 +77,7 @@ test('quiet prints nothing', async () => {
 test('a configuration file gives the model and the recipe, and flags change both', async () => {
   const config = JSON.parse(readFileSync(join(path('run'), 'config.json'), 'utf8'));
   const file = path('config.json');
-  writeFileSync(file, JSON.stringify({ ...config, training: { schedule: 'cosine', warmup: 3, length: 48 } }));
+  writeFileSync(file, JSON.stringify({ ...config, training: { schedule: 'constant', warmup: 3, length: 48 } }));
   const run = path('configured');
   const args = ['pretrain', '--fasta', fasta, '--out', run, '--config', file, '--attention', 'softmax', '--causal'];
   const { code, stderr } = await runCli([...args, '--warmup', '4', '--steps', '2'], { env });
@@ -71,7 +85,7 @@ test('a configuration file gives the model and the recipe, and flags change both
   const saved = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
   expect(saved).toMatchObject({ hidden_size: 16, model_type: 'esm', attention: { kind: 'softmax', causal: true } });
   const { recipe } = JSON.parse(readFileSync(join(latestCheckpoint(run)!.folder, 'training.json'), 'utf8'));
-  expect(recipe).toMatchObject({ schedule: 'cosine', warmup: 4, length: 48, budget: { steps: 2 } });
+  expect(recipe).toMatchObject({ schedule: 'constant', warmup: 4, length: 48, budget: { steps: 2 } });
 });
 
 // A loaded machine takes seconds to start a process.
