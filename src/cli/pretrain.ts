@@ -152,7 +152,7 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
 
   let store = await openTrainingData(options);
   if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
-  const engine = await startEngine(options.device, { threads: options.threads });
+  const engine = await startEngine(options.device, options);
   try {
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;

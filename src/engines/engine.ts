@@ -2,10 +2,18 @@
 export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 export type Device = (typeof DEVICES)[number];
 
+export const PRECISIONS = ['auto', 'f16', 'f32'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
 /** What an engine needs to know to start. */
 export interface EngineOptions {
   /** CPU threads, where the engine has any. Default: all that this process may use. */
   threads?: number;
+  /**
+   * Of the operands of matrix products on a GPU: f16 needs matrix units; sums are of 32 bits either way. `auto`, the
+   * default: f16 where a hardware GPU has them.
+   */
+  precision?: Precision;
 }
 
 /** An engine that runs: the tfjs backend of that name is the current one. */

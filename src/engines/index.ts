@@ -2,13 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
 import { cpu } from './cpu/index.js';
 import { DEVICES, type Device, type Engine, type EngineKind, type EngineOptions, type EngineReport } from './engine.js';
+import { tensorflow } from './tensorflow/index.js';
 import { wasm } from './wasm/index.js';
 import { webgpu } from './webgpu/index.js';
 
 export { DEVICES, type Device, type Engine, type EngineOptions, type EngineReport } from './engine.js';
 
 // In the order of `auto`'s preference.
-const KINDS: EngineKind[] = [webgpu, cpu, wasm];
+const KINDS: EngineKind[] = [webgpu, cpu, tensorflow, wasm];
 
 /**
  * Starts an engine and makes it tfjs's backend for the whole process.

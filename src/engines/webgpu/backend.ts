@@ -3,6 +3,7 @@ import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core';
 import { type Step, type StepInput, toTensors } from '../replay.js';
 import { BufferPool } from './bufferPool.js';
+import type { MatrixUnits } from './kernels/matrixUnits.js';
 import { type Dispatch, Recording } from './recording.js';
 
 /** One tensor's values in tfjs's WebGPU backend: on the GPU (`resource`), or not yet uploaded (`values`). */
@@ -72,6 +73,8 @@ const SEEDS = 64;
  * once for each content; and what goes wrong on the GPU ends the next read with an error instead of a console line.
  */
 export class Backend extends Tfjs {
+  /** Products whose operands may be rounded to 16 bits run on these. */
+  matrixUnits: MatrixUnits | undefined;
   private failure: Error | undefined;
   private readonly constants = new Map<string, GPUBuffer>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();

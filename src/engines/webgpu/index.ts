@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
-import type { Engine, EngineKind } from '../engine.js';
+import type { Engine, EngineKind, EngineOptions } from '../engine.js';
 import { describeAdapter, findAdapter, isSoftware, openDevice } from './adapter.js';
 
 /** Any GPU that Dawn reaches (Vulkan, Metal, Direct3D 12): tfjs's WebGPU backend with our WGSL kernels. */
@@ -13,28 +13,39 @@ export const webgpu: EngineKind = {
     const description = `${describeAdapter(found.adapter)}${software ? ' (software)' : ''}`;
     return { device: 'webgpu', usable: true, automatic: !software, description };
   },
-  async start() {
+  async start(options) {
     const found = await findAdapter();
-    if ('adapter' in found) return startOn(found);
+    if ('adapter' in found) return startOn(found, options);
     const { reason, install } = found;
     throw new InputError(`--device webgpu: ${reason}${install ? `; to get it: ${install}` : ''}`);
   },
 };
 
 /** Starts the engine on an adapter that `findAdapter` has found. */
-export async function startOn({ adapter, gpu }: { adapter: GPUAdapter; gpu: GPU }): Promise<Engine> {
-  const { device, info, description } = await openDevice(adapter);
+export async function startOn(
+  { adapter, gpu }: { adapter: GPUAdapter; gpu: GPU },
+  { precision = 'auto' }: EngineOptions = {},
+): Promise<Engine> {
+  const { device, info, description, software } = await openDevice(adapter);
   // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
   let held: GPU | undefined = gpu;
   const { Backend } = await import('./backend.js');
   await import('./kernels/index.js');
+  const { matrixUnitsOf } = await import('./kernels/matrixUnits.js');
+  const units = matrixUnitsOf(device, info);
+  if (precision === 'f16' && !units) {
+    device.destroy();
+    throw new InputError(`--precision f16: ${description} has no matrix units for 16-bit floats; leave it out`);
+  }
+  const half = precision === 'f16' || (precision === 'auto' && !software);
   const backend = withNavigator(gpu, () => new Backend(device, info));
+  backend.matrixUnits = half ? units : undefined;
   tf.registerBackend('webgpu', () => backend);
   await tf.setBackend('webgpu');
   return {
     device: 'webgpu',
     backend: 'webgpu',
-    description,
+    description: `${description}, ${backend.matrixUnits ? 'f16 products summed in f32' : 'f32'}`,
     async stop() {
       tf.removeBackend('webgpu');
       if (held) device.destroy();

@@ -14,6 +14,8 @@ export interface Launch {
   constants?: Record<string, number>;
   /** Floats, as `c.NAME` in the code. */
   floats?: Record<string, number>;
+  /** WGSL: what precedes all else. */
+  directives?: string;
   /** WGSL: declarations and functions, outside of `main`. */
   declarations?: string;
   /** WGSL: the body of `main`. It knows `group` (index of the workgroup) and `lane` (of the thread in it). */
@@ -72,7 +74,7 @@ export function launch(backend: Backend, kernel: Launch): void {
     ...Object.keys(constants).map((id) => `${id}: u32`),
     ...Object.keys(floats).map((id) => `${id}: f32`),
   ];
-  const source = `
+  const source = `${kernel.directives ?? ''}
 struct Constants { ${fields.join(', ')} }
 ${bindings.join('\n')}
 @group(0) @binding(${bindings.length}) var<uniform> c: Constants;
@@ -119,17 +121,26 @@ export function launchElements(backend: Backend, kernel: Omit<Launch, 'groups' |
  * called by all of its threads. The order of the additions is fixed.
  */
 export function reduction(threads: number): string {
+  return overWorkgroup('reduce', threads, (a, b) => `${a} + ${b}`);
+}
+
+/** WGSL: `fn largest(value: f32, lane: u32) -> f32`, likewise. */
+export function largest(threads: number): string {
+  return overWorkgroup('largest', threads, (a, b) => `max(${a}, ${b})`);
+}
+
+function overWorkgroup(name: string, threads: number, combine: (a: string, b: string) => string): string {
   return `
-var<workgroup> shared_sums: array<f32, ${threads}>;
-fn reduce(value: f32, lane: u32) -> f32 {
+var<workgroup> of_${name}: array<f32, ${threads}>;
+fn ${name}(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
-  shared_sums[lane] = value;
+  of_${name}[lane] = value;
   workgroupBarrier();
   for (var half = ${threads / 2}u; half > 0u; half /= 2u) {
-    if (lane < half) { shared_sums[lane] += shared_sums[lane + half]; }
+    if (lane < half) { of_${name}[lane] = ${combine(`of_${name}[lane]`, `of_${name}[lane + half]`)}; }
     workgroupBarrier();
   }
-  return shared_sums[0];
+  return of_${name}[0];
 }`;
 }
 

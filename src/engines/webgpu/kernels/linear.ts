@@ -1,7 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { Backend } from '../backend.js';
 import { GELU } from './gelu.js';
-import { allocate, launchElements, release, sumParts } from './launch.js';
+import { allocate, largest, launch, launchElements, release, sumParts } from './launch.js';
 import { matrixProduct, splitsFor } from './matrixProduct.js';
 import { register, sizeOf } from './register.js';
 
@@ -18,6 +18,7 @@ register<Attributes>('Linear', (backend, { x, w, b }, { activation }) => {
   const sum = b ? 'value + b[column]' : 'value';
   matrixProduct(backend, {
     name: 'Linear',
+    half: true,
     inputs: { x, w, b },
     outputs: { y, ...(before && { before }) },
     declarations: withGelu ? GELU : '',
@@ -38,11 +39,15 @@ register<Attributes>('Linear', (backend, { x, w, b }, { activation }) => {
 register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation }) => {
   const slope = activation === 'gelu' ? throughGelu(backend, dy, aux0) : dy;
   const [rows, outputs] = dy.shape;
+  // Gradients may be smaller than 16-bit floats get: each is scaled as it needs.
+  const scales = backend.matrixUnits && scaleOf(backend, slope);
+  const half = { half: true, scale: 'scales[0]', unscale: 'scales[1]' };
   const inputs = x.shape[1];
   const dx = allocate(backend, [rows, inputs]);
   matrixProduct(backend, {
     name: 'LinearGradInput',
-    inputs: { dy: slope, w },
+    ...half,
+    inputs: { dy: slope, w, scales },
     outputs: { dx },
     rows,
     columns: inputs,
@@ -59,7 +64,8 @@ register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation
   const parts = splits > 1 ? allocate(backend, [splits, outputs * (inputs + (b ? 1 : 0))]) : undefined;
   matrixProduct(backend, {
     name: 'LinearGradWeight',
-    inputs: { dy: slope, x },
+    ...half,
+    inputs: { dy: slope, x, scales },
     outputs: parts ? { parts } : { dw, ...(db && { db }) },
     rows: outputs,
     columns: inputs,
@@ -78,9 +84,53 @@ register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation
   });
   const gradients = db ? [dw, db] : [dw];
   if (parts) sumParts(backend, parts, splits, gradients);
-  release(backend, parts, slope === dy ? undefined : slope);
+  release(backend, parts, scales, slope === dy ? undefined : slope);
   return [dx, ...gradients];
 });
+
+/**
+ * The power of two that brings a tensor's largest value to about 2¹⁰, and its inverse: 16-bit floats reach from 2⁻²⁴ to
+ * 2¹⁶. It takes the place of a scaled loss (Micikevicius et al. 2018, section 3.2), and cannot overflow. Infinities
+ * and NaN stay what they are.
+ */
+function scaleOf(backend: Backend, x: TensorInfo): TensorInfo {
+  const size = sizeOf(x.shape);
+  const blocks = Math.min(1024, Math.ceil(size / 1024));
+  const parts = allocate(backend, [blocks]);
+  const scales = allocate(backend, [2]);
+  launch(backend, {
+    name: 'LargestParts',
+    inputs: { x },
+    outputs: { parts },
+    constants: { size },
+    declarations: largest(256),
+    body: `
+  var best = 0.0;
+  for (var i = group * 256u + lane; i < c.size; i += c.groups * 256u) { best = max(best, abs(x[i])); }
+  let all = largest(best, lane);
+  if (lane == 0u) { parts[group] = all; }`,
+    groups: blocks,
+  });
+  launch(backend, {
+    name: 'Scale',
+    inputs: { parts },
+    outputs: { scales },
+    constants: { blocks },
+    declarations: largest(256),
+    body: `
+  var best = 0.0;
+  for (var i = lane; i < c.blocks; i += 256u) { best = max(best, parts[i]); }
+  let all = largest(best, lane);
+  if (lane == 0u) {
+    let power = select(10.0 - clamp(floor(log2(all)), -110.0, 128.0), 0.0, all == 0.0);
+    scales[0] = exp2(power);
+    scales[1] = exp2(-power);
+  }`,
+    groups: 1,
+  });
+  release(backend, parts);
+  return scales;
+}
 
 /** dy · gelu'(z), z being what entered the GELU. */
 function throughGelu(backend: Backend, dy: TensorInfo, z: TensorInfo): TensorInfo {

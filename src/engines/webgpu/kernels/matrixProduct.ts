@@ -1,6 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { Backend } from '../backend.js';
 import { launch } from './launch.js';
+import { unitProduct } from './matrixUnits.js';
 
 /** A batch of matrix products C [M, N] = A [M, K] B [K, N] whose operands are read, and results stored, by WGSL code. */
 export interface MatrixProduct {
@@ -26,6 +27,11 @@ export interface MatrixProduct {
   bAlong: 'column' | 'k';
   /** WGSL expression, of `batch` and `k`: asks for every row's product with this vector, `rowDot`. */
   weight?: string;
+  /** Operands may be rounded to 16 bits, where the engine computes so. */
+  half?: boolean;
+  /** With `half`, WGSL expressions: A is multiplied by `scale` before it is rounded, the result by `unscale`. */
+  scale?: string;
+  unscale?: string;
   /** WGSL statements that store `value`, of `batch`, `split`, `row` and `column` (and `rowDot`). */
   store: string;
   /** WGSL statements, once a row, of `batch`, `split`, `row` and `rowDot`. */
@@ -36,6 +42,10 @@ const BLOCK = 16;
 
 /** Threads form a square of 16 × 16; each computes every sixteenth row and column of its workgroup's tile. */
 export function matrixProduct(backend: Backend, product: MatrixProduct): void {
+  if (product.half && backend.matrixUnits) {
+    unitProduct(backend, backend.matrixUnits, product);
+    return;
+  }
   const { rows, columns, inner, batches = 1, splits = 1 } = product;
   // Large tiles read each operand less often, small ones occupy more of the GPU.
   const tiles = Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches * splits;
