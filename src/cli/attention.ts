@@ -289,7 +289,7 @@ async function approximation(fasta: string | undefined, options: AttentionOption
     errors = await approximationError(modelInputs(model, tokens, options.seed), settings);
     await stop();
   } else {
-    const engine = await startEngine(options.device, options);
+    const engine = await startEngine(options.device, { threads: options.threads });
     const inputs = randomInputs(options.length, options.headSize, options.seed, options.norm);
     errors = await approximationError(inputs, settings);
     await engine.stop();

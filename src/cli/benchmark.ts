@@ -83,7 +83,7 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   const files = await findAssays(options.assays, options.reference);
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads });
   const models: LanguageModel[] = [];
   for (const folder of options.model) models.push(await loadModel(folder));
   if (options.scores !== undefined) mkdirSync(options.scores, { recursive: true });

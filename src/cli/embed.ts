@@ -62,7 +62,7 @@ async function embed(fasta: string, options: EmbedOptions): Promise<void> {
   const { InputError } = await import('../data/errors.js');
   const { openEmbeddingWriter } = await import('../scoring/embeddingFiles.js');
   const { embedSequences } = await import('../scoring/embeddings.js');
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
   const warnings = new Warnings();
   const progress = createProgress({ label: 'embedding', unit: 'sequences', quiet: options.quiet });

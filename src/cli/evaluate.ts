@@ -61,7 +61,7 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
   const given = await openTrainingData(options);
   if (!given && !run) throw new UsageError(`${options.model} is no run with data of its own: give --fasta or --data`);
   const store = given ?? (await openStore(run!.data.folder));
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
   const frequencies = residueFrequencies(store);
   const length = Math.min(options.length ?? run?.recipe.length ?? DEFAULT_LENGTH, maxLength(model.config));

@@ -26,7 +26,7 @@ export async function openModel(
 ): Promise<{ model: LanguageModel; stop(): Promise<void> }> {
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(folder);
   return {
     model,

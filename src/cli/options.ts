@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { PRECISIONS, type Precision } from '../engines/engine.js';
 
 /** What every command takes, and the ones that only make sense for some. */
 export interface CommonOptions {
@@ -10,27 +11,19 @@ export interface CommonOptions {
   seed: number;
   /** Engine to compute on. */
   device: (typeof DEVICES)[number];
-  /** Of the operands of matrix products on a GPU. */
-  precision?: (typeof PRECISIONS)[number];
   /** CPU threads; all cores when absent. */
   threads?: number;
 }
 
 export const DEVICES = ['auto', 'cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
-const PRECISIONS = ['auto', 'f16', 'f32'] as const;
 
-/** Adds `--quiet` and `--debug`, and those of `--seed`, `--device` (with `--precision`) and `--threads` that are named. */
+/** Adds `--quiet` and `--debug`, and those of `--seed`, `--device` and `--threads` that are named. */
 export function addCommonOptions(command: Command, ...names: ('seed' | 'device' | 'threads')[]): Command {
   if (names.includes('seed')) {
     command.option('--seed <n>', 'seed of everything random', wholeNumber(0, 2 ** 32 - 1), 0);
   }
   if (names.includes('device')) {
     command.addOption(new Option('--device <name>', 'engine to compute on').choices(DEVICES).default('auto'));
-    command.addOption(
-      new Option('--precision <name>', 'matrix products on a GPU: f16 operands where it has units for them, or f32')
-        .choices(PRECISIONS)
-        .default('auto'),
-    );
   }
   if (names.includes('threads')) {
     command.option('--threads <n>', 'CPU threads (default: all cores)', wholeNumber(1, 1024));
@@ -38,6 +31,19 @@ export function addCommonOptions(command: Command, ...names: ('seed' | 'device' 
   return command
     .option('--quiet', 'no progress and no log lines; warnings and errors still appear')
     .option('--debug', 'show the stack trace of an error');
+}
+
+/** `--precision` of a GPU's matrix products. */
+export interface PrecisionOptions {
+  precision: Precision;
+}
+
+export function addPrecisionOption(command: Command): Command {
+  return command.addOption(
+    new Option('--precision <name>', 'matrix products on a GPU: f16 operands where it has units for them, or f32')
+      .choices(PRECISIONS)
+      .default('auto'),
+  );
 }
 
 /** Adds the examples that `--help` ends with. */

@@ -18,11 +18,25 @@ import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type
 import type { Training, TrainingStatus } from '../training/run.js';
 import { ATTENTION_OPTIONS, type AttentionOptions, addAttentionOptions, attentionFields } from './attentionOptions.js';
 import { UsageError } from './errors.js';
-import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
+import {
+  addCommonOptions,
+  addExamples,
+  addPrecisionOption,
+  type CommonOptions,
+  number,
+  type PrecisionOptions,
+  wholeNumber,
+} from './options.js';
 import { createProgress, formatDuration } from './progress.js';
 import { addTrainingDataOptions, openTrainingData, type TrainingDataOptions } from './trainingData.js';
 
-interface PretrainOptions extends CommonOptions, TrainingDataOptions, AttentionOptions, Budget, Partial<Cadence> {
+interface PretrainOptions
+  extends CommonOptions,
+    PrecisionOptions,
+    TrainingDataOptions,
+    AttentionOptions,
+    Budget,
+    Partial<Cadence> {
   out: string;
   resume?: boolean;
   init?: string;
@@ -124,6 +138,7 @@ export function pretrainCommand(): Command {
       DEFAULT_CADENCE.checkpointEvery,
     )
     .option('--keep <n>', 'checkpoints kept, beside the best', wholeNumber(1), DEFAULT_CADENCE.keep);
+  addPrecisionOption(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
   command.action((options: PretrainOptions) => pretrain(options, command));
   return addExamples(
@@ -152,7 +167,7 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
 
   let store = await openTrainingData(options);
   if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads, precision: options.precision });
   try {
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;

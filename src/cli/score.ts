@@ -103,7 +103,7 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
 
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
-  const engine = await startEngine(options.device, options);
+  const engine = await startEngine(options.device, { threads: options.threads });
   const loaded = options.head === undefined ? undefined : await loadSavedHead(options.head, options.model);
   const models: LanguageModel[] = loaded?.models ?? [];
   if (!loaded) for (const folder of options.model!) models.push(await loadModel(folder));
