@@ -32,8 +32,31 @@ const peer = options.python && existsSync(options.peer) ? { python: options.pyth
 interface PeerMeasurement {
   peer: string;
   tokens_per_second: number;
+  seconds_per_step: number;
+  wall_seconds: number;
+  cpu_seconds: number;
   peak_bytes: number;
 }
+
+/**
+ * Runs the peer's script, and reports its peak memory and its processor time: it reads the clock first when it begins
+ * to measure, and last when it ends.
+ */
+const PEER_WRAPPER = `
+import json, resource, runpy, sys, time
+clock, marks = time.perf_counter, []
+def perf_counter():
+    marks.append((clock(), time.process_time()))
+    return marks[-1][0]
+time.perf_counter = perf_counter
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print(json.dumps({
+    "wall_seconds": marks[-1][0] - marks[0][0],
+    "cpu_seconds": marks[-1][1] - marks[0][1],
+    "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+}))
+`;
 
 function measure(workload: Omit<Workload, 'seconds' | 'threads'>, least = seconds): Measurement {
   const script = join(fileURLToPath(import.meta.url), '../measure.js');
@@ -41,15 +64,11 @@ function measure(workload: Omit<Workload, 'seconds' | 'threads'>, least = second
   return JSON.parse(execFileSync(process.execPath, [script, argument], { encoding: 'utf8' })) as Measurement;
 }
 
-/** Runs the peer in a Python that reports its own peak memory at the end. */
 function measurePeer(configuration: string, forward: boolean): PeerMeasurement | undefined {
   if (!peer) return undefined;
-  const wrapper =
-    'import json, resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__"); ' +
-    'print(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))';
   const flags = ['--config', configuration, '--seconds', String(seconds), ...(forward ? ['--forward'] : [])];
   if (threads !== undefined) flags.push('--threads', String(threads));
-  const lines = execFileSync(peer.python, ['-c', wrapper, peer.script, ...flags], { encoding: 'utf8' }).trim();
+  const lines = execFileSync(peer.python, ['-c', PEER_WRAPPER, peer.script, ...flags], { encoding: 'utf8' }).trim();
   return Object.assign({}, ...lines.split('\n').map((line) => JSON.parse(line))) as PeerMeasurement;
 }
 
@@ -61,7 +80,7 @@ function median(values: number[]): number {
 
 function print(...cells: (string | number | undefined)[]): void {
   console.error(
-    cells.map((cell, i) => (i === 0 ? String(cell).padEnd(18) : String(cell ?? '-').padStart(14))).join(''),
+    cells.map((cell, i) => (i === 0 ? String(cell).padEnd(18) : String(cell ?? '-').padStart(12))).join(''),
   );
 }
 
@@ -78,12 +97,17 @@ function compare(configuration: ConfigurationName, forward: boolean) {
   }
   const rate = median(ours.map((one) => one.tokensPerSecond));
   const peerRate = peer && median(theirs.map((one) => one.tokens_per_second));
+  const cpu = median(ours.map((one) => one.cpuSecondsPerStep));
+  const peerCpu = peer && median(theirs.map((one) => (one.cpu_seconds / one.wall_seconds) * one.seconds_per_step));
   const result = {
     configuration,
     mode: forward ? 'inference' : 'training',
     tokensPerSecond: rate,
     peerTokensPerSecond: peerRate,
     ratio: peerRate && Number((rate / peerRate).toFixed(3)),
+    cpuSecondsPerStep: cpu,
+    peerCpuSecondsPerStep: peerCpu,
+    cpuRatio: peerCpu && Number((peerCpu / cpu).toFixed(3)),
     peakBytes: median(ours.map((one) => one.peakBytes)),
     peerPeakBytes: peer && median(theirs.map((one) => one.peak_bytes)),
     peer: theirs[0]?.peer,
@@ -96,6 +120,7 @@ function compare(configuration: ConfigurationName, forward: boolean) {
     result.tokensPerSecond,
     result.peerTokensPerSecond,
     result.ratio,
+    result.cpuRatio,
     megabytes(result.peakBytes),
     megabytes(result.peerPeakBytes),
   );
@@ -131,7 +156,7 @@ function compareLengths() {
 
 const report: Record<string, unknown> = { peer: peer?.script, rounds, seconds };
 if (parts.includes('training') || parts.includes('inference')) {
-  print('tokens/s', 'ours', 'peer', 'ratio', 'MB', 'MB of peer');
+  print('tokens/s', 'ours', 'peer', 'ratio', 'CPU ratio', 'MB', 'MB of peer');
   if (!peer) console.error('(no peer: give --python a Python that has torch, and --peer torch_peer.py)');
 }
 if (parts.includes('training')) report.training = wanted.map((name) => compare(name, false));

@@ -26,12 +26,14 @@ for (let i = 0; i < WARM_UP; i++) await step();
 const times = workload.profile ? profileKernels(engine.backend) : undefined;
 const durations: number[] = [];
 const start = performance.now();
+const cpuBefore = process.cpuUsage();
 while (durations.length < 2 || performance.now() - start < workload.seconds * 1000) {
   const before = performance.now();
   await step();
   durations.push((performance.now() - before) / 1000);
 }
 const secondsPerStep = (performance.now() - start) / 1000 / durations.length;
+const cpu = process.cpuUsage(cpuBefore);
 const measurement: Measurement = {
   configuration: workload.configuration,
   forward: workload.forward,
@@ -40,6 +42,7 @@ const measurement: Measurement = {
   batch,
   engine: engine.description,
   secondsPerStep,
+  cpuSecondsPerStep: (cpu.user + cpu.system) / 1e6 / durations.length,
   bestSeconds: Math.min(...durations),
   tokensPerSecond: Math.round((batch * length) / secondsPerStep),
   peakBytes: process.resourceUsage().maxRSS * 1024,

@@ -31,6 +31,8 @@ export interface Measurement {
   batch: number;
   engine: string;
   secondsPerStep: number;
+  /** Processor time of all threads: what a machine that does other things as well tells most truly. */
+  cpuSecondsPerStep: number;
   /** The fastest step. */
   bestSeconds: number;
   tokensPerSecond: number;
