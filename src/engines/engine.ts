@@ -14,6 +14,15 @@ export interface EngineOptions {
    * default: f16 where a hardware GPU has them.
    */
   precision?: Precision;
+  /** The most bytes that tensors may take, where the engine keeps count. Default: all that this process may use. */
+  maxMemory?: number;
+}
+
+/** What an engine's tensors take, in bytes. */
+export interface EngineMemory {
+  inUse: number;
+  peak: number;
+  limit: number;
 }
 
 /** An engine that runs: the tfjs backend of that name is the current one. */
@@ -23,6 +32,8 @@ export interface Engine {
   backend: string;
   /** For people: the processor, instruction set, threads, … */
   description: string;
+  /** Where the engine keeps count. */
+  memory?(): EngineMemory;
   /** Ends its threads and device handles, so that the process can exit. */
   stop(): Promise<void>;
 }

@@ -15,6 +15,8 @@ type NumericValues = Float32Array | Int32Array | Uint8Array;
  */
 export class NativeBackend extends MathBackendCPU {
   private nextId = 0;
+  /** Outputs of the kernels that are running. */
+  private outputs: tf.TensorInfo[] = [];
 
   constructor(
     readonly addon: Addon,
@@ -25,7 +27,22 @@ export class NativeBackend extends MathBackendCPU {
 
   /** A new tensor over pooled memory that still contains what its last user left. */
   output(shape: number[], dtype: 'float32' | 'int32' | 'bool' = 'float32'): tf.TensorInfo {
-    return this.adopt(this.room(tf.util.sizeFromShape(shape), dtype), shape, dtype);
+    const tensor = this.adopt(this.room(tf.util.sizeFromShape(shape), dtype), shape, dtype);
+    this.outputs.push(tensor);
+    return tensor;
+  }
+
+  /** Runs a kernel; where it throws, its outputs go back to the pool. */
+  guard<T>(kernel: () => T): T {
+    const before = this.outputs.length;
+    try {
+      return kernel();
+    } catch (error) {
+      for (const { dataId } of this.outputs.slice(before)) if (this.data.has(dataId)) this.disposeData(dataId, true);
+      throw error;
+    } finally {
+      this.outputs.length = before;
+    }
   }
 
   /** The values of a float32 tensor, in place. */

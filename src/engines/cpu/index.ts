@@ -20,7 +20,7 @@ export const cpu: EngineKind = {
       return { device: 'cpu', usable: false, automatic: false, reason: (error as Error).message, install: INSTALL };
     }
   },
-  async start({ threads }) {
+  async start({ threads, maxMemory = availableMemory() }) {
     try {
       loadAddon();
     } catch (error) {
@@ -30,7 +30,15 @@ export const cpu: EngineKind = {
     if (threads !== undefined) addon.setThreads(threads);
     register();
     await tf.setBackend(BACKEND_NAME);
-    return { device: 'cpu', backend: BACKEND_NAME, description: describe(), async stop() {} };
+    const { pool } = tf.backend() as NativeBackend;
+    pool.setLimit(maxMemory);
+    return {
+      device: 'cpu',
+      backend: BACKEND_NAME,
+      description: describe(maxMemory),
+      memory: () => pool.memory(),
+      async stop() {},
+    };
   },
 };
 
@@ -42,7 +50,7 @@ function register(): void {
     const pool = new BufferPool(
       (bytes) => addon.allocate(bytes),
       (buffer) => addon.release(buffer),
-      totalmem(),
+      availableMemory(),
     );
     return new NativeBackend(addon, pool);
   });
@@ -51,18 +59,31 @@ function register(): void {
     const original = (tf.getKernel(name, BACKEND_NAME) as tf.KernelConfig | undefined)?.kernelFunc;
     if (original) tf.unregisterKernel(name, BACKEND_NAME);
     const kernelFunc = ({ inputs, attrs, backend }: Parameters<tf.KernelFunc>[0]) =>
-      run({
-        inputs: inputs as Record<string, tf.TensorInfo>,
-        attrs: attrs as never,
-        backend: backend as NativeBackend,
-        original: () => original!({ inputs, attrs, backend }),
-      });
+      (backend as NativeBackend).guard(() =>
+        run({
+          inputs: inputs as Record<string, tf.TensorInfo>,
+          attrs: attrs as never,
+          backend: backend as NativeBackend,
+          original: () => original!({ inputs, attrs, backend }),
+        }),
+      );
     tf.registerKernel({ kernelName: name, backendName: BACKEND_NAME, kernelFunc });
   }
 }
 
-function describe(): string {
+/** Memory that this process may use, in bytes: the machine's, or what its container allows. */
+function availableMemory(): number {
+  const allowed = process.constrainedMemory();
+  return allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+}
+
+function describe(memory = availableMemory()): string {
   const addon = loadAddon();
   const threads = addon.threads();
-  return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${addon.instructionSet()}, ${threads} thread${threads === 1 ? '' : 's'}`;
+  return [
+    cpus()[0]?.model.trim() ?? 'CPU',
+    addon.instructionSet(),
+    `${threads} thread${threads === 1 ? '' : 's'}`,
+    `up to ${(memory / 1e9).toFixed(1)} GB for tensors`,
+  ].join(', ');
 }

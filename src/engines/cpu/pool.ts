@@ -1,7 +1,8 @@
 import { InputError } from '../../data/errors.js';
+import type { EngineMemory } from '../engine.js';
 
 /** What the pool holds, in bytes, and how often it had to ask the system. */
-export interface PoolMemory {
+export interface PoolMemory extends EngineMemory {
   /** Bytes of blocks that tensors hold at the moment. */
   inUse: number;
   /** The largest `inUse` so far. */
@@ -109,6 +110,12 @@ export class BufferPool {
     }
     this.idleBlocks.clear();
     this.figures.idle = 0;
+  }
+
+  /** Changes the most that the pool may hold; what is in use beyond it stays. */
+  setLimit(bytes: number): void {
+    this.figures.limit = bytes;
+    if (this.figures.inUse + this.figures.idle > bytes) this.trim();
   }
 
   memory(): PoolMemory {

@@ -6,6 +6,7 @@ import { BufferPool, sizeClass } from '../../../src/engines/cpu/pool.js';
 import { type Engine, startEngine } from '../../../src/engines/index.js';
 import { newConfig } from '../../../src/model/config.js';
 import { createModel } from '../../../src/model/model.js';
+import { tokenEmbedding } from '../../../src/ops/tokenEmbedding.js';
 import { Optimizer } from '../../../src/training/optimizer.js';
 import { PAPER_OPTIMIZER } from '../../../src/training/recipe.js';
 import { trainingStep } from '../../../src/training/step.js';
@@ -79,6 +80,19 @@ describe('tensors in the pool', () => {
     expect(loadAddon().threads()).toBeGreaterThan(0);
   });
 
+  it('reports what its tensors take, and keeps to the limit it is given', async () => {
+    const limited = await startEngine('cpu', { maxMemory: 50e6 });
+    expect(limited.description).toContain('up to 0.1 GB for tensors');
+    const before = limited.memory!();
+    expect(before.limit).toBe(50e6);
+    const x = tf.tidy(() => tf.add(tf.zeros([1000, 1000]), 1));
+    expect(limited.memory!().inUse).toBeGreaterThanOrEqual(before.inUse + 4e6);
+    expect(() => tf.tile(x, [20, 1])).toThrow(/out of memory on the cpu engine/);
+    x.dispose();
+    expect(limited.memory!().inUse).toBe(before.inUse);
+    await startEngine('cpu');
+  });
+
   it('keeps its own copy of an array that the caller may change', () => {
     const values = Float32Array.of(1, 2, 3);
     const x = tf.tensor1d(values);
@@ -113,6 +127,16 @@ describe('tensors in the pool', () => {
     const x = tf.ones([4]);
     x.dispose();
     expect(() => tf.add(x, 1)).toThrow(/disposed/);
+  });
+
+  it('gets its memory back from an operation that fails', () => {
+    const word = tf.ones([10, 64]) as tf.Tensor2D;
+    const ids = tf.tensor2d([[1, 99]], [1, 2], 'int32');
+    const before = backend.pool.memory().inUse;
+    const options = { padId: 0, maskId: 2, tokenDropout: false };
+    expect(() => tf.tidy(() => tokenEmbedding(ids, word, undefined, options))).toThrow(/token id 99 at \[0, 1\]/);
+    expect(backend.pool.memory().inUse).toBe(before);
+    tf.dispose([word, ids]);
   });
 
   it('takes nothing from the system, and leaks nothing, in training steps at steady state', async () => {
