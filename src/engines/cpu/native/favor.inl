@@ -91,9 +91,9 @@ struct Plan {
         continue;
       }
       size_t i = 0;
-      for (; i + LANES <= features; i += LANES) store(to + i, max(load(from + i), zero()) + op.epsilon);
+      for (; i + LANES <= features; i += LANES) store(to + i, max(zero(), load(from + i)) + op.epsilon);
       if (i < features) {
-        const Vec value = max(load_partial(from + i, features - i), zero()) + op.epsilon;
+        const Vec value = max(zero(), load_partial(from + i, features - i)) + op.epsilon;
         store(to + i, zero());
         store_partial(to + i, value, features - i);
       }
