@@ -47,6 +47,34 @@ export {
   type Pooling,
   poolHiddenStates,
 } from './scoring/embeddings.js';
+export {
+  type AssayHead,
+  crossValidate,
+  fitAssayHead,
+  METHODS,
+  type Method,
+  predictAssayHead,
+} from './scoring/heads/assayHead.js';
+export {
+  type Classification,
+  classify,
+  evaluateClasses,
+  type LabelledSequences,
+  labelledExamples,
+  readLabelled,
+  trainClassifier,
+} from './scoring/heads/classifier.js';
+export { VariantFeatures } from './scoring/heads/features.js';
+export { assignFolds, type Split } from './scoring/heads/folds.js';
+export {
+  type Example,
+  GradientHead,
+  type GradientOptions,
+  snapshotParameters,
+  trainGradientHead,
+} from './scoring/heads/gradientHead.js';
+export { loadHead, saveHead } from './scoring/heads/headFiles.js';
+export { fitRidge, fitSparseRidge } from './scoring/heads/ridge.js';
 export { type InferenceOptions, type Reading, readLogProbabilities } from './scoring/inference.js';
 export {
   auc,

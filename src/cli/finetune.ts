@@ -5,6 +5,7 @@ import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import type { Assay } from '../scoring/assay.js';
 import type { Method } from '../scoring/heads/assayHead.js';
+import type { Classification } from '../scoring/heads/classifier.js';
 import type { VariantFeatures } from '../scoring/heads/features.js';
 import type { Split } from '../scoring/heads/folds.js';
 import type { Metrics } from '../scoring/metrics.js';
@@ -38,6 +39,7 @@ interface FinetuneOptions extends CommonOptions, OutputOptions, SchemeOptions, V
   alpha?: number;
   loss: 'regression' | 'ranking';
   layers: number | 'all';
+  task: 'fitness' | Classification;
   epochs: number;
   patience: number;
   learningRate: number;
@@ -58,6 +60,11 @@ export function finetuneCommand(): Command {
     .option('--reference <file...>', 'with --assays: tables of wild types by DMS_id (default: those in the folder)')
     .option('--wild-type <fasta>', "the assay's wild type (default: from its columns mutant and mutated_sequence)")
     .addOption(modelOption())
+    .addOption(
+      new Option('--task <name>', 'what to learn: an assay, or classes of whole sequences or of residues')
+        .choices(['fitness', 'sequences', 'residues'])
+        .default('fitness'),
+    )
     .addOption(
       new Option('--method <name...>', 'heads; the first is the one that is saved')
         .choices(METHOD_NAMES)
@@ -96,7 +103,11 @@ Heads:
   augmented       the same with the zero-shot score beside it, unpenalised (Hsu et al. 2022)
   mean-embedding  ridge on the last layer's states, mean over the residues
   site-embedding  ridge on the last layer's states, mean over the mutated sites
-  fine-tune       gradients through a head on the site's states and the zero-shot score, and the last layers`,
+  fine-tune       gradients through a head on the site's states and the zero-shot score, and the last layers
+
+Classes (--task sequences, --task residues): --assay is a table with the columns sequence and label (others by
+--sequence-column and --label-column). A label of residues has one letter for each of them, - for those unknown.
+The head and the last layers learn by gradients; --save and score --head work as for assays.`,
   );
   return addExamples(
     command,
@@ -105,6 +116,7 @@ Heads:
     'protein-lm score protein.fasta --head heads/mine --out predictions.csv',
     'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method one-hot augmented --train-size 24 96 384',
     'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method fine-tune --layers all --loss ranking',
+    'protein-lm finetune --task residues --assay secondary_structure.csv --model runs/first --layers 2 --save heads/ss3',
     'protein-lm finetune --assays dms --model runs/first --method one-hot augmented site-embedding --out heads.csv',
   );
 }
@@ -127,6 +139,7 @@ async function finetune(options: FinetuneOptions): Promise<void> {
   if (options.assays !== undefined && options.save !== undefined) {
     throw new UsageError('--save is for the head of one --assay');
   }
+  if (options.task !== 'fitness') return finetuneClasses(options, options.task);
   const { readAssay } = await import('../scoring/assay.js');
   const { findAssays } = await import('../scoring/benchmark.js');
   const assayOptions = { ...options, columns: columnNames(options) };
@@ -154,6 +167,84 @@ async function finetune(options: FinetuneOptions): Promise<void> {
     rows.push(...(await finetuneAssay(file.id, file.path, assay, models, options)));
   }
   for (const model of models) model.dispose();
+  await engine.stop();
+  if (rows.length > 0) await output.write(from(rows));
+}
+
+/** Classification: cross-validation in random folds, and the head of all sequences. */
+async function finetuneClasses(options: FinetuneOptions, task: Classification): Promise<void> {
+  const output = tableOutput(options);
+  if (options.assay === undefined || options.model.length > 1) {
+    throw new UsageError(`--task ${task} takes one --assay and one --model`);
+  }
+  const { argmax, snapshotParameters } = await import('../scoring/heads/gradientHead.js');
+  const { evaluateClasses, labelledExamples, readLabelled, trainClassifier } = await import(
+    '../scoring/heads/classifier.js'
+  );
+  const { saveHead } = await import('../scoring/heads/headFiles.js');
+  const { Random } = await import('../data/random.js');
+  const { startEngine } = await import('../engines/index.js');
+  const { loadModel } = await import('../model/files.js');
+  const data = await readLabelled(options.assay, task, {
+    sequence: options.sequenceColumn,
+    label: options.labelColumn,
+  });
+  const engine = await startEngine(options.device, { threads: options.threads });
+  const model = await loadModel(options.model[0]!);
+  const progress = createProgress({ label: task, unit: 'epochs', quiet: options.quiet });
+  const settings = {
+    ...options,
+    loss: 'classification' as const,
+    onEpoch: (epoch: number, figure: number) => progress.update(epoch, `accuracy held out ${figure.toFixed(3)}`),
+  };
+  const restore = await snapshotParameters(model);
+  const all = data.sequences.map((_, i) => i);
+  const subset = (rows: readonly number[]) => ({
+    ...data,
+    sequences: rows.map((row) => data.sequences[row]!),
+    labels: rows.map((row) => data.labels[row]!),
+  });
+  const rows: Row[] = [];
+  const truths: number[] = [];
+  const answers: number[] = [];
+  const add = (fold: string, train: number, test: number, truth: number[], answer: number[]) => {
+    const { accuracy, mcc, majority } = evaluateClasses(truth, answer, data.classes.length);
+    const rounded = (value: number) => Math.round(value * 1e4) / 1e4;
+    const measures = { accuracy: rounded(accuracy), mcc: rounded(mcc), majority: rounded(majority) };
+    rows.push({ task, fold, train, test, ...measures });
+  };
+  if (options.split !== undefined || options.save === undefined) {
+    const order = new Random(options.seed, all.length).shuffle([...all]);
+    for (let fold = 0; fold < options.folds; fold++) {
+      const test = order.filter((_, i) => i % options.folds === fold);
+      const training = order.filter((_, i) => i % options.folds !== fold);
+      const head = await trainClassifier(model, subset(training), settings);
+      const examples = labelledExamples(model, subset(test));
+      const truth = examples.flatMap((example) => [...example.targets!]);
+      const answer = (await head.predict(examples)).map(argmax);
+      head.dispose();
+      restore();
+      add(String(fold + 1), training.length, test.length, truth, answer);
+      truths.push(...truth);
+      answers.push(...answer);
+      progress.log(`fold ${fold + 1} of ${options.folds}: accuracy ${rows.at(-1)!.accuracy}`);
+    }
+    add('all', all.length, all.length, truths, answers);
+  }
+  if (options.save !== undefined) {
+    const head = await trainClassifier(model, data, settings);
+    await saveHead(Object.assign(head, { method: 'fine-tune' as const }), options.save, {
+      models: options.model,
+      wildType: '',
+      offset: 1,
+      trained: all.length,
+      tuned: options.layers !== 0,
+      task,
+      classes: data.classes,
+    });
+  }
+  progress.end();
+  model.dispose();
   await engine.stop();
   if (rows.length > 0) await output.write(from(rows));
 }

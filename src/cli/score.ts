@@ -44,7 +44,7 @@ export function scoreCommand(): Command {
     )
     .argument('<fasta>', 'wild-type sequences: FASTA, plain or gzip; - for standard input')
     .addOption(modelOption(false))
-    .option('--head <folder>', 'predict by a head that finetune saved, in its unit; it names its model')
+    .option('--head <folder>', 'predict by a head that finetune saved, in its unit; for classes label and probability')
     .option(
       '--mutations <file>',
       'variants: a table (.csv, .tsv, .json, .arrow, also .gz) or a FASTA file of whole variant sequences',
@@ -107,9 +107,15 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
   const loaded = options.head === undefined ? undefined : await loadSavedHead(options.head, options.model);
   const models: LanguageModel[] = loaded?.models ?? [];
   if (!loaded) for (const folder of options.model!) models.push(await loadModel(folder));
+  const task = loaded?.description.task;
+  if (task && (mutations || options.matrix)) {
+    throw new UsageError(`${options.head} classifies ${task}: leave out --mutations and --matrix`);
+  }
   const columns = options.matrix
     ? ['sequence_id', 'position', 'wild_type', ...MATRIX_RESIDUES]
-    : ['sequence_id', 'variant', 'score'];
+    : task === 'residues'
+      ? ['sequence_id', 'position', 'residue', 'label', 'score']
+      : ['sequence_id', task === 'sequences' ? 'label' : 'variant', 'score'];
   const writer = await openTableWriter(options, columns, await settingsOf(fasta, options));
 
   const start = writer.done.groups;
@@ -202,6 +208,7 @@ async function scoreProtein(
   const where = `${file}:${line}, record ${id}`;
   const settings = { ...scoreOptions(options), onProgress };
   const scheme = options.scheme ?? defaultScheme(models[0]!);
+  if (head?.description.task) return classRows(head, id, sequence);
   if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
@@ -242,6 +249,18 @@ async function scoreProtein(
     rows[start]![3 + MATRIX_RESIDUES.indexOf(residues)] = rounded(scores[i]!);
   });
   return rows;
+}
+
+/** What a classification head says: one row a sequence or a residue, with the probability as the score. */
+async function classRows({ head, description }: LoadedHead, id: string, sequence: string): Promise<Cell[][]> {
+  const { classify } = await import('../scoring/heads/classifier.js');
+  if (head.method !== 'fine-tune') throw new Error('a classification head is a fine-tuned one');
+  const [predictions] = await classify(head, description.task!, description.classes!, [sequence]);
+  return predictions!.map(({ label, probability }, i) =>
+    description.task === 'residues'
+      ? [id, i + 1, sequence[i]!, label, rounded(probability)]
+      : [id, label, rounded(probability)],
+  );
 }
 
 /** A head's predictions, NaN where the models have no token for a variant. */

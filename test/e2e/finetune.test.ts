@@ -74,6 +74,39 @@ describe('finetune', () => {
     expect(wrong.stderr).toContain('not the wild type that the head was trained on');
   });
 
+  it('classifies sequences and residues, and scores with the saved heads', async () => {
+    const random = new Random(4);
+    const draw = (letters: string) => Array.from({ length: 12 }, () => letters[random.int(letters.length)]).join('');
+    const sequences = Array.from({ length: 30 }, (_, i) => draw(i % 2 ? 'KRHKR' : 'DESDE'));
+    const whole = join(folder, 'whole.csv');
+    writeFileSync(whole, `sequence,label\n${sequences.map((s, i) => `${s},${i % 2 ? 'basic' : 'acidic'}\n`).join('')}`);
+    const residues = join(folder, 'residues.tsv');
+    const tag = (s: string) => s.replace(/[KRH]/g, '+').replace(/[DE]/g, 'n').replace('S', '-');
+    writeFileSync(residues, `sequence\tlabel\n${sequences.map((s) => `${s}\t${tag(s)}\n`).join('')}`);
+    const proteins = join(folder, 'proteins.fasta');
+    writeFileSync(proteins, '>a\nKRKRHKRK\n>b\nDEDEEDDD\n');
+    const common = ['--model', model, '--folds', '3', '--learning-rate', '1e-2', '--quiet'];
+
+    for (const [task, file, header, first] of [
+      ['sequences', whole, 'sequence_id,label,score', 'a,basic,'],
+      ['residues', residues, 'sequence_id,position,residue,label,score', 'a,1,K,+,'],
+    ] as const) {
+      const head = join(folder, task);
+      const args = ['finetune', '--task', task, '--assay', file, '--split', 'random', '--save', head, ...common];
+      const trained = await runCli(args);
+      expect({ code: trained.code, stderr: trained.stderr }).toEqual({ code: 0, stderr: '' });
+      const rows = fromCSV(trained.stdout).objects() as Record<string, string & number>[];
+      expect(rows.map(({ fold }) => String(fold))).toEqual(['1', '2', '3', 'all']);
+      expect(rows.at(-1)!.accuracy).toBeGreaterThan(0.8);
+      const scored = await runCli(['score', proteins, '--head', head]);
+      expect(scored.stdout.split('\n')[0]).toBe(header);
+      expect(scored.stdout.split('\n')[1]).toContain(first);
+    }
+    writeFileSync(whole, 'sequence,label\nMKT,HH\n');
+    const bad = await runCli(['finetune', '--task', 'residues', '--assay', whole, ...common]);
+    expect(bad.stderr).toMatch(/row 1: 2 labels for 3 residues/);
+  });
+
   it.each<[string, string[], number, RegExp]>([
     ['neither assay nor folder', ['finetune', '--model', 'x'], 2, /either --assay FILE or --assays FOLDER/],
     ['no wild type', ['finetune', '--assay', assay, '--model', model], 1, /does not say its wild type/],

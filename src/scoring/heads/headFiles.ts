@@ -8,6 +8,7 @@ import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
 import { readSafetensors, type WritableTensor, writeSafetensors } from '../../model/safetensors.js';
 import { type AssayHead, METHODS, type Method } from './assayHead.js';
+import type { Classification } from './classifier.js';
 import { GradientHead, LOSSES, type Loss } from './gradientHead.js';
 
 /** What a head's `head.json` says. */
@@ -16,7 +17,7 @@ export interface HeadDescription {
   method: Method;
   /** Folders of the models it stands on, as seen from the head's folder, and a digest of their weights. */
   models: { folder: string; digest: string }[];
-  /** The sequence that its variants change; a one-hot head knows no other. */
+  /** The sequence that its variants change; empty for a classification head. */
   wildType: string;
   /** Number of the wild type's first residue in the variants. */
   offset: number;
@@ -27,6 +28,9 @@ export interface HeadDescription {
   loss?: Loss;
   scale?: { mean: number; deviation: number };
   prior?: { mean: number; deviation: number };
+  /** What a classification head tells, and its classes; absent for a head that predicts an assay. */
+  task?: Classification;
+  classes?: string[];
 }
 
 const JSON_NAME = 'head.json';
@@ -50,15 +54,33 @@ export async function modelDigest(folder: string): Promise<string> {
 export async function saveHead(
   head: AssayHead,
   folder: string,
-  about: { models: readonly string[]; wildType: string; offset: number; trained: number; tuned?: boolean },
+  about: {
+    models: readonly string[];
+    wildType: string;
+    offset: number;
+    trained: number;
+    /** Whether the model's layers were trained too. */
+    tuned?: boolean;
+    task?: Classification;
+    classes?: string[];
+  },
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const { wildType, offset, trained } = about;
+  const { wildType, offset, trained, task, classes } = about;
   const models: HeadDescription['models'] = [];
   for (const path of about.models) {
     models.push({ folder: relative(resolve(folder), resolve(path)) || '.', digest: await modelDigest(path) });
   }
-  const description: HeadDescription = { format: 1, method: head.method, models, wildType, offset, trained };
+  const description: HeadDescription = {
+    format: 1,
+    method: head.method,
+    models,
+    wildType,
+    offset,
+    trained,
+    task,
+    classes,
+  };
   const tensors = new Map<string, WritableTensor>();
   if (head.method === 'fine-tune') {
     Object.assign(description, { loss: head.loss, scale: head.scale, prior: head.prior });

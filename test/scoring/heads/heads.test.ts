@@ -15,6 +15,7 @@ import {
   predictAssayHead,
   trainAndPredict,
 } from '../../../src/scoring/heads/assayHead.js';
+import { evaluateClasses } from '../../../src/scoring/heads/classifier.js';
 import { VariantFeatures } from '../../../src/scoring/heads/features.js';
 import { assignFolds } from '../../../src/scoring/heads/folds.js';
 import { type GradientHead, snapshotParameters, trainGradientHead } from '../../../src/scoring/heads/gradientHead.js';
@@ -136,6 +137,15 @@ describe('heads', () => {
     );
     await expect(loadHead(other)).rejects.toThrow('known format');
   });
+});
+
+it('measures classes as scikit-learn does', () => {
+  // accuracy_score, matthews_corrcoef of scikit-learn 1.9.1.
+  const truth = [0, 1, 2, 2, 1, 0, 0, 2, 1, 1];
+  const { accuracy, mcc, majority } = evaluateClasses(truth, [0, 2, 2, 2, 1, 0, 1, 2, 1, 0], 3);
+  expect(accuracy).toBeCloseTo(0.7, 12);
+  expect(mcc).toBeCloseTo(0.5606060606060606, 12);
+  expect(majority).toBeCloseTo(0.4, 12);
 });
 
 describe('gradients', () => {
