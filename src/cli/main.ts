@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js';
 import { embedCommand } from './embed.js';
 import { describeError } from './errors.js';
 import { evaluateCommand } from './evaluate.js';
+import { experimentCommand } from './experiment.js';
 import { finetuneCommand } from './finetune.js';
 import { addExamples } from './options.js';
 import { pretrainCommand } from './pretrain.js';
@@ -30,6 +31,7 @@ export function program(): Command {
   root.addCommand(pretrainCommand());
   root.addCommand(evaluateCommand());
   root.addCommand(convertCommand());
+  root.addCommand(experimentCommand());
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());

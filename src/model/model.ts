@@ -36,13 +36,17 @@ export class LanguageModel {
   /** The LayerNorm before each block, and the last one. */
   private readonly normNames: string[];
 
-  /** Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. */
+  /**
+   * Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. `attention`
+   * replaces the configuration's kind, for those who try out one of their own.
+   */
   constructor(
     readonly config: ModelConfig,
     readonly parameters: Map<string, tf.Variable>,
     readonly alphabet: Alphabet = PROTEIN,
+    attention?: Attention,
   ) {
-    this.attention = createAttention(config);
+    this.attention = attention ?? createAttention(config);
     this.normNames = [...Array(config.num_hidden_layers).keys()]
       .map((i) => `layers.${i}.attention.norm`)
       .concat('norm');

@@ -255,9 +255,12 @@ function checkStart(run: string, state: TrainingState, store: TokenStore): void 
   }
 }
 
-function divergence(run: string, step: number, { loss, gradientNorm }: StepResult): InputError {
+/** The loss, or the gradient, is no longer a number. */
+export class DivergenceError extends InputError {}
+
+function divergence(run: string, step: number, { loss, gradientNorm }: StepResult): DivergenceError {
   const what = Number.isFinite(loss) ? `the gradient's norm is ${gradientNorm}` : `the loss is ${loss}`;
   const good = listCheckpoints(run).at(-1);
   const from = good ? `the last good checkpoint is ${good.folder}` : 'there is no checkpoint';
-  return new InputError(`${what} at step ${step}; ${from}; try a lower --learning-rate or a longer --warmup`);
+  return new DivergenceError(`${what} at step ${step}; ${from}; try a lower --learning-rate or a longer --warmup`);
 }

@@ -1,0 +1,133 @@
+import { type LinePoint, lineChart } from './charts/lines.js';
+import type { Report, ReportTable, Section } from './page.js';
+
+interface Spread {
+  mean: number;
+  deviation: number | null;
+}
+
+interface Curve {
+  attention: string;
+  objective: string;
+  step: number;
+  accuracy: Spread;
+}
+
+/** What `protein-lm experiment compare` writes to results.json. */
+export interface Comparison {
+  rows: {
+    attention: string;
+    objective: string;
+    parameters: number | null;
+    seeds: number;
+    diverged: number;
+    failed: number;
+    testAccuracy: Spread | null;
+    testPerplexity: Spread | null;
+    oodAccuracy: Spread | null;
+    oodPerplexity: Spread | null;
+    tokensPerSecond: Spread | null;
+    peakMemory: Spread | null;
+  }[];
+  curves: Curve[];
+  transfer: (Curve & { from: string })[];
+  lengths: { attention: string; length: number; secondsPerToken: number; peakMemory: number }[];
+}
+
+const OBJECTIVES: Record<string, string> = { masked: 'masked residues', causal: 'next residue' };
+
+/** The comparison of attentions: its table, learning curves, cost against length, transfer. */
+export function comparisonReport(name: string, results: Comparison): Report {
+  const sections: Section[] = [{ kind: 'table', heading: 'Results', table: resultsTable(results) }];
+  const chart = (section: Omit<Extract<Section, { kind: 'chart' }>, 'kind'>) =>
+    sections.push({ kind: 'chart', ...section });
+  for (const objective of new Set(results.curves.map((curve) => curve.objective))) {
+    const what = OBJECTIVES[objective] ?? objective;
+    chart({
+      heading: `Learning curves: ${what}`,
+      chart: lineChart({
+        name: `curves-${objective}`,
+        title: `Validation accuracy, ${what}`,
+        description: `Accuracy on the validation split by training step, mean over seeds with one standard deviation.`,
+        points: results.curves.filter((curve) => curve.objective === objective).map(accuracyPoint),
+        x: { title: 'step' },
+        y: { title: 'validation accuracy', format: '.0%' },
+      }),
+    });
+  }
+  if (results.transfer.length > 0) {
+    const from = [...new Set(results.transfer.map((curve) => curve.from))].join(', ');
+    chart({
+      heading: 'Weight transfer',
+      text: `Models that begin with the weights of a trained ${from}, and the levels that it reached.`,
+      chart: lineChart({
+        name: 'transfer',
+        title: 'Validation accuracy after conversion',
+        description: 'Accuracy on the validation split by step after the conversion; step 0 is the conversion itself.',
+        points: [...results.transfer.map(accuracyPoint), ...sourceLevels(results)],
+        x: { title: 'step after conversion' },
+        y: { title: 'validation accuracy', format: '.0%' },
+      }),
+    });
+  }
+  if (results.lengths.length > 0) {
+    const against = (key: 'secondsPerToken' | 'peakMemory', title: string, scale: number, heading: string) =>
+      chart({
+        heading,
+        chart: lineChart({
+          name: key === 'peakMemory' ? 'memory-length' : 'time-length',
+          title: heading,
+          description: `${title} against sequence length, one sequence a step, both axes logarithmic.`,
+          points: results.lengths.map((point) => ({
+            x: point.length,
+            y: point[key] * scale,
+            series: point.attention,
+          })),
+          x: { title: 'tokens', scale: 'log' },
+          y: { title, scale: 'log' },
+        }),
+      });
+    against('secondsPerToken', 'microseconds a token', 1e6, 'Time of a training step against length');
+    against('peakMemory', 'GB of the process', 1e-9, 'Memory of a training step against length');
+  }
+  return { title: name, subtitle: 'Comparison of attentions', sections };
+}
+
+function accuracyPoint({ attention, step, accuracy }: Curve): LinePoint {
+  const { mean, deviation } = accuracy;
+  const ends = deviation === null ? {} : { low: mean - deviation, high: mean + deviation };
+  return { x: step, y: mean, series: attention, ...ends };
+}
+
+/** What the converted models had reached before, as level lines. */
+function sourceLevels({ curves, transfer }: Comparison): LinePoint[] {
+  const last = Math.max(...transfer.map(({ step }) => step));
+  return [...new Set(transfer.map(({ from }) => from))].flatMap((from) => {
+    const end = curves.filter(({ attention }) => attention === from).at(-1);
+    return end ? [0, last].map((x) => ({ x, y: end.accuracy.mean, series: `${from}, fully trained` })) : [];
+  });
+}
+
+function resultsTable({ rows }: Comparison): ReportTable {
+  const percent = (value: Spread | null) => show(value, 100, 1);
+  const columns: [string, string, (string | number | null)[]][] = [
+    ['attention', 'attention', rows.map((row) => row.attention)],
+    ['objective', 'predicts', rows.map((row) => OBJECTIVES[row.objective] ?? row.objective)],
+    ['testAccuracy', 'test accuracy, %', rows.map((row) => percent(row.testAccuracy))],
+    ['testPerplexity', 'test perplexity', rows.map((row) => show(row.testPerplexity, 1, 2))],
+    ['oodAccuracy', 'out of distribution, %', rows.map((row) => percent(row.oodAccuracy))],
+    ['oodPerplexity', 'perplexity there', rows.map((row) => show(row.oodPerplexity, 1, 2))],
+    ['tokensPerSecond', 'tokens/s', rows.map((row) => row.tokensPerSecond && Math.round(row.tokensPerSecond.mean))],
+    ['peakMemory', 'peak memory, GB', rows.map((row) => show(row.peakMemory, 1e-9, 2))],
+    ['parameters', 'parameters', rows.map((row) => row.parameters)],
+    ['seeds', 'seeds', rows.map((row) => row.seeds)],
+    ['diverged', 'diverged', rows.map((row) => row.diverged)],
+  ];
+  return { name: 'results', columns: columns.map(([name, title, values]) => ({ name, title, values })) };
+}
+
+function show(value: Spread | null, scale: number, digits: number): string | null {
+  if (!value) return null;
+  const mean = (scale * value.mean).toFixed(digits);
+  return value.deviation === null ? mean : `${mean} ± ${(scale * value.deviation).toFixed(digits)}`;
+}

@@ -1,0 +1,181 @@
+import { InputError } from '../../data/errors.js';
+import {
+  type AttentionConfig,
+  type ModelConfig,
+  type ModelSizes,
+  newConfig,
+  PRESETS,
+  parseConfig,
+} from '../../model/config.js';
+import { type Cadence, changeRecipe, DEFAULT_CADENCE, type Preset, RECIPES, type Recipe } from '../recipe.js';
+
+/** What a comparison's file says. */
+export interface ComparisonFile {
+  /** Token store, or FASTA files with the names or families that are held out. */
+  data?: string;
+  fasta?: string[];
+  holdout?: string[];
+  /** Sizes and recipe; `model` and `training` change them. Default performer-tiny. */
+  preset?: Preset;
+  model?: Partial<ModelSizes> & { positions?: ModelConfig['position_embedding_type'] };
+  training?: Partial<Recipe>;
+  cadence?: Partial<Cadence>;
+  /** Seeds of weights, data order and masking; each gives every attention one run. Default 1 and 2. */
+  seeds?: number[];
+  /** Default masked. `causal` leaves out the attentions that have no causal form. */
+  objectives?: Objective[];
+  /** The attentions by the name that tables show. */
+  attentions: Record<string, Partial<AttentionConfig>>;
+  /** Sequences of the test and the ood split that are taken. Default 1000. */
+  evaluationSequences?: number;
+  /** Trained models that are converted, and trained on for a share of their steps. */
+  transfer?: { from: string; to: string[]; share?: number };
+  /** Time and memory of a training step of one sequence, by its length. */
+  lengths?: {
+    lengths: number[];
+    /** Default: all. The bound, an attention that returns the values, is always there. */
+    attentions?: string[];
+    /** Longer sequences are left out where a step would take longer, in seconds. Default 60. */
+    longestStep?: number;
+  };
+}
+
+export type Objective = 'masked' | 'causal';
+
+/** What the bound of time and memory is called: an attention that returns the values. */
+export const BOUND = 'attention returns V';
+
+/** One piece of work: a run of training, a conversion, or a measurement. */
+export type Cell = { id: string; attention: string } & (
+  | { kind: 'train'; objective: Objective; seed: number; config: ModelConfig; recipe: Recipe }
+  | { kind: 'transfer'; from: string; objective: Objective; seed: number; config: ModelConfig; recipe: Recipe }
+  | { kind: 'length'; length: number; bound: boolean; config: ModelConfig; recipe: Recipe }
+);
+
+/** A comparison: what its file says, with the defaults. */
+export interface Comparison extends ComparisonFile {
+  cadence: Cadence;
+  evaluationSequences: number;
+  longestStep: number;
+  cells: Cell[];
+}
+
+const FIELDS: (keyof ComparisonFile)[] = [
+  'data',
+  'fasta',
+  'holdout',
+  'preset',
+  'model',
+  'training',
+  'cadence',
+  'seeds',
+  'objectives',
+  'attentions',
+  'evaluationSequences',
+  'transfer',
+  'lengths',
+];
+
+/**
+ * Reads a comparison's JSON.
+ * @param where names the file in errors
+ * @throws InputError naming the field
+ */
+export function parseComparison(text: string, where: string): Comparison {
+  let file: ComparisonFile;
+  try {
+    file = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`${where}: not JSON (${(error as Error).message})`);
+  }
+  const fail = (what: string): never => {
+    throw new InputError(`${where}: ${what}`);
+  };
+  const unknown = Object.keys(file).find((name) => !FIELDS.includes(name as keyof ComparisonFile));
+  if (unknown) fail(`no field ${unknown} is known; there are ${FIELDS.join(', ')}`);
+  const { preset = 'performer-tiny', seeds = [1, 2], objectives = ['masked'], attentions } = file;
+  if (!(preset in PRESETS)) fail(`preset is ${JSON.stringify(preset)}; give ${Object.keys(PRESETS).join(' or ')}`);
+  if (typeof attentions !== 'object' || attentions === null || Object.keys(attentions).length === 0)
+    fail('attentions is missing; give one or more by name, such as { "Performer-ReLU": { "kind": "favor-relu" } }');
+  if ((file.data === undefined) === (file.fasta === undefined)) fail('give either data or fasta');
+  for (const objective of objectives)
+    if (objective !== 'masked' && objective !== 'causal')
+      fail(`objectives has ${JSON.stringify(objective)}; give masked or causal`);
+  const named = (names: string[], field: string) => {
+    for (const name of names) if (!(name in attentions)) fail(`${field} names ${name}, which attentions lacks`);
+  };
+  const recipe = changeRecipe(RECIPES[preset], file.training ?? {}, where);
+  const cadence = { ...DEFAULT_CADENCE, ...file.cadence };
+  const configOf = (name: string, causal: boolean, length = recipe.length) => {
+    const config = newConfig({
+      ...PRESETS[preset],
+      ...file.model,
+      length,
+      attention: { ...attentions[name], causal },
+    });
+    return parseConfig(JSON.stringify(config), `${where}: attentions.${name}`);
+  };
+  const cells: Cell[] = [];
+  for (const objective of objectives) {
+    for (const seed of seeds) {
+      for (const attention of Object.keys(attentions)) {
+        if (objective === 'causal' && attentions[attention].kind === 'linformer') continue;
+        const config = configOf(attention, objective === 'causal');
+        cells.push({ kind: 'train', id: '', attention, objective, seed, config, recipe: { ...recipe, seed } });
+      }
+    }
+  }
+  for (const cell of cells) cell.id = idOf(cell);
+  if (file.transfer) {
+    const { from, to, share = 0.1 } = file.transfer;
+    named([from, ...to], 'transfer');
+    const { steps } = recipe.budget;
+    if (steps === undefined) fail('transfer needs a budget of steps');
+    for (const source of cells.filter((cell) => cell.kind === 'train' && cell.attention === from)) {
+      if (source.kind !== 'train') continue;
+      for (const attention of to) {
+        const budget = { steps: Math.max(1, Math.round(steps! * share)) };
+        const transfer: Cell = {
+          kind: 'transfer',
+          id: '',
+          attention,
+          from: source.id,
+          objective: source.objective,
+          seed: source.seed,
+          config: configOf(attention, source.objective === 'causal'),
+          recipe: { ...source.recipe, budget },
+        };
+        cells.push({ ...transfer, id: idOf(transfer) });
+      }
+    }
+  }
+  if (file.lengths) {
+    const names = file.lengths.attentions ?? Object.keys(attentions);
+    named(names, 'lengths.attentions');
+    for (const attention of [BOUND, ...names]) {
+      for (const length of [...file.lengths.lengths].sort((a, b) => a - b)) {
+        const bound = attention === BOUND;
+        const config = bound ? configOf(names[0], false, length) : configOf(attention, false, length);
+        const cell: Cell = { kind: 'length', id: '', attention, length, bound, config, recipe };
+        cells.push({ ...cell, id: idOf(cell) });
+      }
+    }
+  }
+  return {
+    ...file,
+    cadence,
+    evaluationSequences: file.evaluationSequences ?? 1000,
+    longestStep: file.lengths?.longestStep ?? 60,
+    cells,
+  };
+}
+
+/** A cell's name: what people look for, and a hash of all that its result depends on. */
+function idOf(cell: Cell): string {
+  const content = JSON.stringify({ ...cell, id: '' });
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < content.length; i++) hash = Math.imul(hash ^ content.charCodeAt(i), 0x01000193) >>> 0;
+  const name = cell.attention.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const which = cell.kind === 'length' ? `${cell.length}` : `${cell.objective}-seed${cell.seed}`;
+  return `${cell.kind}-${name}-${which}-${hash.toString(16).padStart(8, '0')}`;
+}
