@@ -72,7 +72,7 @@ export async function* poolHiddenStates(
   options: Omit<EmbeddingOptions, 'pool'> = {},
 ): AsyncGenerator<Float32Array, void, undefined> {
   const layer = layerIndex(model, options.layer);
-  const tokensPerBatch = options.tokensPerBatch ?? defaultTokensPerBatch();
+  const tokensPerBatch = options.tokensPerBatch ?? defaultTokensPerBatch(model);
   const viewsOf = viewsForLengths(model, options.window, 'overlapping');
   const size = model.config.hidden_size;
   let waiting: { target: Float32Array; passes: Pass[] }[] = [];

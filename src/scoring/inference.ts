@@ -45,7 +45,7 @@ export async function* readLogProbabilities(
   options: InferenceOptions = {},
   defaultMode: WindowMode = 'optimal',
 ): AsyncGenerator<Float64Array[], void, undefined> {
-  const tokensPerBatch = options.tokensPerBatch ?? defaultTokensPerBatch();
+  const tokensPerBatch = options.tokensPerBatch ?? defaultTokensPerBatch(model);
   const vocabulary = model.config.vocab_size;
   const viewsOf = viewsForLengths(model, options.window, defaultMode);
   const open = new Map<number, { results: Float64Array[]; passesLeft: number }>();
@@ -108,9 +108,14 @@ export async function* readLogProbabilities(
   yield* complete();
 }
 
-/** A GPU wants many tokens at once; a processor's caches want few. */
-export function defaultTokensPerBatch(): number {
-  return tf.getBackend() === 'webgpu' || tf.getBackend() === 'tensorflow' ? 65_536 : 4_096;
+/**
+ * A GPU wants many tokens at once, but no tensor above the 128 MiB that every GPU binds; a processor's caches want few.
+ */
+export function defaultTokensPerBatch({ config }: LanguageModel): number {
+  const few = 4_096;
+  if (tf.getBackend() !== 'webgpu' && tf.getBackend() !== 'tensorflow') return few;
+  const widest = Math.max(config.intermediate_size, 3 * config.hidden_size);
+  return Math.max(few, Math.min(16 * few, Math.floor(2 ** 25 / widest)));
 }
 
 /** For each length, the views of a sequence of so many tokens; see `WindowOptions`. */
