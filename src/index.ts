@@ -28,7 +28,11 @@ export {
 } from './data/statistics.js';
 export { openStore, type SplitName, type StoreManifest, TokenStore } from './data/store.js';
 export { Warnings } from './data/warnings.js';
+export { type Device, type Engine, type EngineOptions, probeEngines, startEngine } from './engines/index.js';
 export * from './interpret/index.js';
+export { type ModelConfig, type NewModelOptions, newConfig, PRESETS, parseConfig } from './model/config.js';
+export { loadModel, saveModel } from './model/files.js';
+export { createModel, type EncodeOptions, LanguageModel } from './model/model.js';
 export * from './report/index.js';
 export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';
 export { type Assay, type AssayOptions, type PlacementOptions, placeRows, readAssay } from './scoring/assay.js';
