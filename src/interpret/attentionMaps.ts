@@ -6,6 +6,9 @@ import { allLayers, attentionLayers, type LayerAttention } from './attentionLaye
 /** Values of a tile of rows; a few megabytes keep an engine busy and the process small. */
 const TILE_VALUES = 2 ** 22;
 
+/** Values of the block of columns that a rollout step replaces at once. */
+const ROLLOUT_VALUES = 2 ** 24;
+
 /** Values of running means over layers that are held at once; more heads than fit take further passes. */
 const MEAN_VALUES = 2 ** 26;
 
@@ -92,25 +95,32 @@ export async function attentionRollout(
   layers: readonly number[] = allLayers(model.config),
 ): Promise<Float32Array> {
   const length = tokens.length;
-  let rollout: Float32Array | undefined;
   const heads = [...Array(model.config.num_attention_heads).keys()];
+  const rollout = new Float32Array(length * length);
+  for (let i = 0; i < length; i++) rollout[i * length + i] = 1;
+  // A step acts on each column by itself: of a long protein a block of columns at a time is replaced in place.
+  const width = Math.min(length, Math.max(1, Math.floor(ROLLOUT_VALUES / length)));
   for await (const attention of attentionLayers(model, tokens, layers)) {
-    const next = new Float32Array(length * length);
-    const before = rollout && tf.tensor2d(rollout, [length, length]);
-    for (const [from, to] of tiles(length, length * heads.length)) {
-      const step = tf.tidy(() => {
-        const mean = meanRows(attention, heads, from, to);
-        const identity = tf.oneHot(tf.range(from, to, 1, 'int32'), length);
-        const residual = before ? tf.slice(before, [from, 0], [to - from, length]) : identity;
-        return tf.mul(tf.add(before ? tf.matMul(mean, before) : mean, residual), 0.5);
-      });
-      next.set((await step.data()) as Float32Array, from * length);
-      step.dispose();
+    for (let first = 0; first < length; first += width) {
+      const count = Math.min(width, length - first);
+      const block = new Float32Array(length * count);
+      for (let row = 0; row < length; row++)
+        block.set(rollout.subarray(row * length + first, row * length + first + count), row * count);
+      const before = tf.tensor2d(block, [length, count]);
+      for (const [from, to] of tiles(length, length * heads.length)) {
+        const step = tf.tidy(() => {
+          const mixed = tf.matMul(meanRows(attention, heads, from, to), before);
+          return tf.mul(tf.add(mixed, tf.slice(before, [from, 0], [to - from, count])), 0.5);
+        });
+        const values = (await step.data()) as Float32Array;
+        step.dispose();
+        for (let row = from; row < to; row++)
+          rollout.set(values.subarray((row - from) * count, (row - from + 1) * count), row * length + first);
+      }
+      before.dispose();
     }
-    before?.dispose();
-    rollout = next;
   }
-  return rollout!;
+  return rollout;
 }
 
 async function* meansOverLayers(
