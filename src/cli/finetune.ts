@@ -46,7 +46,14 @@ interface FinetuneOptions extends CommonOptions, OutputOptions, SchemeOptions, V
   batchSize: number;
 }
 
-const METHOD_NAMES = ['one-hot', 'augmented', 'mean-embedding', 'site-embedding', 'fine-tune'] as const;
+const METHOD_NAMES = [
+  'one-hot',
+  'augmented',
+  'augmented-embedding',
+  'mean-embedding',
+  'site-embedding',
+  'fine-tune',
+] as const;
 
 /** `protein-lm finetune`: heads that learn from assays. */
 export function finetuneCommand(): Command {
@@ -99,11 +106,12 @@ export function finetuneCommand(): Command {
     'after',
     `
 Heads:
-  one-hot         ridge on one-hot encoded residues: the baseline that knows no model
-  augmented       the same with the zero-shot score beside it, unpenalised (Hsu et al. 2022)
-  mean-embedding  ridge on the last layer's states, mean over the residues
-  site-embedding  ridge on the last layer's states, mean over the mutated sites
-  fine-tune       gradients through a head on the site's states and the zero-shot score, and the last layers
+  one-hot              ridge on one-hot encoded residues: the baseline that knows no model
+  augmented            the same with the zero-shot score beside it, unpenalised (Hsu et al. 2022)
+  augmented-embedding  the same with the last layer's states over the mutated sites as well
+  mean-embedding       ridge on the last layer's states, mean over the residues
+  site-embedding       ridge on the last layer's states, mean over the mutated sites
+  fine-tune            gradients through a head on the site's states and the zero-shot score, and the last layers
 
 Classes (--task sequences, --task residues): --assay is a table with the columns sequence and label (others by
 --sequence-column and --label-column). A label of residues has one letter for each of them, - for those unknown.
@@ -314,7 +322,7 @@ async function finetuneAssay(
   const all = variants.map((_, i) => i);
   const single = variants.every((variant) => isSubstitution(variant) && variant.edits.length <= 1);
   const methods = options.method.filter((method) => {
-    const possible = variants.every(isSubstitution) || !(method === 'one-hot' || method === 'augmented');
+    const possible = variants.every(isSubstitution) || !(method === 'one-hot' || method.startsWith('augmented'));
     if (!possible)
       process.stderr.write(`warning: ${path}: --method ${method} left out, its variants change the length\n`);
     return possible;

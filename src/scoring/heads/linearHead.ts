@@ -8,9 +8,17 @@ import { ALPHAS, dot, fitRidge, fitSparseRidge, type SparseFit, type SparseRow, 
  * Linear heads:
  * - `one-hot` ridge on the one-hot encoding, the baseline that knows no model;
  * - `augmented` the same with the zero-shot score beside it, unpenalised (Hsu et al. 2022);
+ * - `augmented-embedding` the same with the last layer's states over the mutated sites beside the one-hot encoding,
+ *   which share between positions what a residue does;
  * - `mean-embedding`, `site-embedding` ridge on the last layer's mean over residues or over mutated sites.
  */
-export const LINEAR_METHODS = ['one-hot', 'augmented', 'mean-embedding', 'site-embedding'] as const;
+export const LINEAR_METHODS = [
+  'one-hot',
+  'augmented',
+  'augmented-embedding',
+  'mean-embedding',
+  'site-embedding',
+] as const;
 export type LinearMethod = (typeof LINEAR_METHODS)[number];
 
 /** A fitted linear head: what it needs to predict, as plain numbers. */
@@ -40,25 +48,37 @@ export async function fitLinearHead(
 ): Promise<LinearHead> {
   if (rows.length < 3) throw new InputError(`${rows.length} variants to train on; at least 3 are needed`);
   const y = rows.map((row) => measured[row]!);
-  if (method === 'one-hot' || method === 'augmented') {
-    const all = features.oneHot();
-    const zeroShot = method === 'augmented' ? await features.zeroShot() : undefined;
-    const solve = (members: readonly number[], alpha: number): SparseFit =>
+  if (isOneHot(method)) {
+    const zeroShot = method === 'one-hot' ? undefined : await features.zeroShot();
+    const dense = method === 'augmented-embedding' ? await features.embeddings('site') : undefined;
+    const scaling = dense && standardise(rows.map((row) => dense[row]!));
+    const all = sparseRows(features, dense, scaling);
+    const columns = features.oneHotColumns + (dense?.[0]?.length ?? 0);
+    const solve = (members: readonly number[], alpha: number, precision?: number): SparseFit =>
       fitSparseRidge(
         members.map((row) => all[row]!),
-        features.oneHotColumns,
+        columns,
         zeroShot ? [members.map((row) => zeroShot[row]!)] : [],
         members.map((row) => measured[row]!),
         alpha,
+        precision,
       );
     const alpha = options.alpha ?? chooseAlpha(rows, solve, all, zeroShot, measured, options.seed);
     const { weights, intercept, coefficients } = solve(rows, alpha);
-    return { method, weights, intercept, coefficients, alpha };
+    if (!scaling) return { method, weights, intercept, coefficients, alpha };
+    // The weights take the standardisation over, so that a head is one product.
+    const { mean, scale } = scaling;
+    const first = features.oneHotColumns;
+    let shift = 0;
+    for (let j = 0; j < mean.length; j++) {
+      weights[first + j]! /= scale[j]! * Math.sqrt(mean.length);
+      shift += weights[first + j]! * mean[j]!;
+    }
+    return { method, weights, intercept: intercept - shift, coefficients, alpha };
   }
   const embeddings = await features.embeddings(method === 'mean-embedding' ? 'mean' : 'site');
   const { scaled, mean, scale } = standardise(rows.map((row) => embeddings[row]!));
   const { weights, intercept, alpha } = fitRidge(scaled, y, options.alpha === undefined ? ALPHAS : [options.alpha]);
-  // The weights take the standardisation over, so that a head is one product.
   const unscaled = weights.map((weight, j) => weight / scale[j]!);
   return {
     method,
@@ -75,13 +95,40 @@ export async function predictLinearHead(
   features: VariantFeatures,
   rows: readonly number[],
 ): Promise<Float64Array> {
-  if (head.method === 'one-hot' || head.method === 'augmented') {
-    const all = features.oneHot();
-    const zeroShot = head.method === 'augmented' ? await features.zeroShot() : undefined;
+  if (isOneHot(head.method)) {
+    const zeroShot = head.method === 'one-hot' ? undefined : await features.zeroShot();
+    const all = sparseRows(
+      features,
+      head.method === 'augmented-embedding' ? await features.embeddings('site') : undefined,
+    );
     return Float64Array.from(rows, (row) => predictSparse(head, all[row]!, zeroShot?.[row]));
   }
   const embeddings = await features.embeddings(head.method === 'mean-embedding' ? 'mean' : 'site');
   return Float64Array.from(rows, (row) => dot(embeddings[row]!, head.weights) + head.intercept);
+}
+
+function isOneHot(method: LinearMethod): boolean {
+  return method === 'one-hot' || method.startsWith('augmented');
+}
+
+/**
+ * One-hot rows, with dense columns behind them where there are any: as they are, or standardised and divided by √D, so
+ * that all of them together weigh as much as one residue of the one-hot encoding.
+ */
+function sparseRows(features: VariantFeatures, dense?: readonly Float32Array[], scaling?: Standardised): SparseRow[] {
+  const oneHot = features.oneHot();
+  if (!dense) return oneHot;
+  return oneHot.map(({ columns, values }, i) => {
+    const row = dense[i]!;
+    const root = Math.sqrt(row.length);
+    return {
+      columns: [...columns, ...Array.from(row, (_, j) => features.oneHotColumns + j)],
+      values: [
+        ...values,
+        ...Array.from(row, (value, j) => (scaling ? (value - scaling.mean[j]!) / scaling.scale[j]! / root : value)),
+      ],
+    };
+  });
 }
 
 function predictSparse(
@@ -95,7 +142,7 @@ function predictSparse(
 /** The penalty with the best Spearman in five-fold cross-validation within the training variants. */
 function chooseAlpha(
   rows: readonly number[],
-  solve: (members: readonly number[], alpha: number) => SparseFit,
+  solve: (members: readonly number[], alpha: number, precision: number) => SparseFit,
   all: readonly SparseRow[],
   zeroShot: Float64Array | undefined,
   measured: ArrayLike<number>,
@@ -111,6 +158,7 @@ function chooseAlpha(
       const model = solve(
         shuffled.filter((_, i) => i % folds !== fold),
         alpha,
+        1e-4, // An order of the rows needs no more.
       );
       shuffled.forEach((row, i) => {
         if (i % folds !== fold) return;
@@ -124,12 +172,14 @@ function chooseAlpha(
   return best.alpha;
 }
 
-/** Columns with mean 0 and variance 1; a constant column keeps its scale. */
-function standardise(rows: readonly Float32Array[]): {
+interface Standardised {
   scaled: Float64Array[];
   mean: Float64Array;
   scale: Float64Array;
-} {
+}
+
+/** Columns with mean 0 and variance 1; a constant column keeps its scale. */
+function standardise(rows: readonly Float32Array[]): Standardised {
   const n = rows.length;
   const p = rows[0]!.length;
   const mean = new Float64Array(p);

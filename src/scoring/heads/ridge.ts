@@ -109,6 +109,7 @@ export interface SparseFit extends LinearFit {
  * @param columns how many columns X has
  * @param fixed columns of F, each [n]
  * @param y [n]
+ * @param precision norm of the gradient to stop at, as a share of that at the start
  */
 export function fitSparseRidge(
   rows: readonly SparseRow[],
@@ -116,6 +117,7 @@ export function fitSparseRidge(
   fixed: readonly ArrayLike<number>[],
   y: ArrayLike<number>,
   alpha: number,
+  precision = 1e-12,
 ): SparseFit {
   const n = rows.length;
   const basis = orthonormal([new Float64Array(n).fill(1), ...fixed.map((column) => Float64Array.from(column))]);
@@ -155,7 +157,7 @@ export function fitSparseRidge(
   const residual = transpose(target);
   const direction = residual.slice();
   let norm = dot(residual, residual);
-  const tolerance = norm * 1e-24;
+  const tolerance = norm * precision ** 2;
   for (let iteration = 0; iteration < 10 * columns && norm > tolerance && norm > 0; iteration++) {
     const image = transpose(project(multiply(direction)));
     addScaled(image, direction, alpha);
