@@ -9,6 +9,8 @@ import { InputError } from '../../src/data/errors.js';
 import { readAssay } from '../../src/scoring/assay.js';
 import { readTable, variantRows } from '../../src/scoring/tables.js';
 
+fc.configureGlobal({ seed: 20 });
+
 const folder = mkdtempSync(join(tmpdir(), 'tables-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const file = (name: string, content: string | Uint8Array): string => {

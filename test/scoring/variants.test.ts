@@ -14,6 +14,8 @@ import {
   VariantError,
 } from '../../src/scoring/variants.js';
 
+fc.configureGlobal({ seed: 20 });
+
 const RESIDUES = 'ACDEFGHIKLMNPQRSTVWY';
 //                  1234567890
 const WILD_TYPE = 'MKTVRQGAAL';
