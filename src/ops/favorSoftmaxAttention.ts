@@ -55,13 +55,14 @@ export function favorSoftmaxAttentionReference(
   projection: tf.Tensor2D,
   { heads, epsilon, causal }: FavorSoftmaxOptions,
 ): tf.Tensor3D {
-  const attend = (...[fused, kept, matrix]: tf.Tensor[]) => {
+  const attend = (...[fused, mask, matrix]: tf.Tensor[]) => {
     const [q, k, v] = splitHeads(fused as tf.Tensor3D, heads);
-    const rows = tf.reshape(kept, [keep.shape[0], 1, -1, 1]);
+    const rows = tf.reshape(mask, [keep.shape[0], 1, -1, 1]);
     const queries = softmaxExponents(q, matrix as tf.Tensor2D);
-    const queryPeak = tf.max(queries.projected, 3, true);
+    const queryPeak = lastMax(queries.projected);
     const keys = softmaxExponents(k, matrix as tf.Tensor2D);
-    const keyPeak = tf.max(tf.where(tf.cast(rows, 'bool'), keys.projected, -1e30), [2, 3], true);
+    const kept = tf.add(keys.projected, tf.mul(tf.sub(rows, 1), 1e30));
+    const keyPeak = tf.expandDims(lastMax(tf.reshape(kept, [...kept.shape.slice(0, 2), -1])), 3);
     const queryFeatures = tf.add(tf.exp(tf.sub(queries.exponents, queryPeak)), epsilon);
     const keyFeatures = tf.mul(tf.add(tf.exp(tf.sub(keys.exponents, keyPeak)), epsilon), rows);
     return [mergeHeads(linearAttention(queryFeatures as tf.Tensor4D, keyFeatures as tf.Tensor4D, v, causal))];
@@ -83,4 +84,25 @@ export function softmaxExponents(
   const scaled = tf.mul(x, x.shape[3] ** -0.25) as tf.Tensor4D;
   const projected = projectRows(scaled, projection);
   return { projected, exponents: tf.sub(projected, tf.mul(tf.sum(tf.square(scaled), 3, true), 0.5)) };
+}
+
+/** The maximum over the last axis, which stays, of length one. The gradient of tf.max compares all elements with it. */
+function lastMax(x: tf.Tensor): tf.Tensor {
+  const width = x.shape[x.rank - 1];
+  return differentiable({
+    inputs: { x },
+    forward: (save) => {
+      save([tf.argMax(x, -1)]);
+      return [tf.max(x, -1, true)];
+    },
+    backward: ([dy], [indices]) => {
+      const count = indices.size;
+      const places = tf.add(
+        tf.reshape(indices, [count]),
+        tf.mul(tf.range(0, count, 1, 'int32'), tf.scalar(width, 'int32')),
+      );
+      const dx = tf.scatterND(tf.reshape(places, [count, 1]), tf.reshape(dy, [count]), [count * width]);
+      return { x: tf.reshape(dx, x.shape) };
+    },
+  })[0];
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { differentiable } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { gatherRows } from './gatherRows.js';
 import { mergeHeads, splitHeads } from './heads.js';
@@ -74,8 +75,12 @@ function attendInChunks(
 
   const scores = tf.matMul(queries, keys, false, true); // [groups, chunks, C, C or 2 C]
   const masked = tf.add(tf.mul(scores, tf.sub(1, own)), tf.add(tf.mul(own, OWN), tf.mul(hidden, HIDDEN)));
-  const normaliser = tf.logSumExp(masked, 3, true); // [groups, chunks, C, 1]
-  const attended = tf.matMul(tf.exp(tf.sub(masked, normaliser)), values); // [groups, chunks, C, d]
+  // The peak cancels, so no gradient need go through it: that of tf.max compares all scores with it.
+  const peak = detached(() => tf.max(masked, 3, true));
+  const weighted = tf.exp(tf.sub(masked, peak));
+  const total = tf.sum(weighted, 3, true);
+  const normaliser = tf.add(peak, tf.log(total)); // [groups, chunks, C, 1]
+  const attended = tf.div(tf.matMul(weighted, values), total); // [groups, chunks, C, d]
 
   const back = detached(() => placesOf(order, padded));
   const unsort = (x: tf.Tensor, width: number) =>
@@ -125,7 +130,8 @@ function detachedMasks(
   const inChunks = (x: tf.Tensor) => tf.reshape(x, [groups, chunks, chunkLength, 1]) as tf.Tensor4D;
   const as = (x: tf.Tensor4D) => tf.transpose(withPrevious(x), [0, 1, 3, 2]);
   const positions = () => inChunks(tf.cast(places, 'float32'));
-  const own = detached(() => tf.cast(tf.equal(positions(), as(positions())), 'float32'));
+  // Whole numbers, so that sums and products say what comparisons would, which are slow on processors.
+  const own = detached(() => tf.relu(tf.sub(1, tf.square(tf.sub(positions(), as(positions()))))));
   const hidden = detached(() => {
     const perGroup = groups / keep.shape[0];
     const rows = tf.reshape(tf.tile(tf.expandDims(keep, 1), [1, perGroup, 1]), [-1]) as tf.Tensor1D;
@@ -135,7 +141,7 @@ function detachedMasks(
     const seen = inChunks(tf.mul(tf.reshape(kept, [groups, -1]), real));
     const unseen = tf.sub(1, as(seen));
     if (!causal) return tf.add(unseen, tf.zeros([1, 1, chunkLength, 1]));
-    return tf.maximum(unseen, tf.cast(tf.greater(as(positions()), positions()), 'float32'));
+    return tf.minimum(tf.add(unseen, tf.relu(tf.sub(as(positions()), positions()))), 1);
   });
   return { own, hidden };
 }
@@ -153,14 +159,19 @@ function placesOf(order: tf.Tensor2D, padded: number): tf.Tensor1D {
 function withPrevious(x: tf.Tensor4D): tf.Tensor4D {
   const [groups, chunks, rows, width] = x.shape;
   if (chunks === 1) return x;
-  const before = tf.slice(x, [0, 0, 0, 0], [groups, chunks - 1, rows, width]);
-  const shifted = tf.pad(before, [
-    [0, 0],
-    [1, 0],
-    [0, 0],
-    [0, 0],
-  ]);
-  return tf.concat([shifted, x], 2) as tf.Tensor4D;
+  const nothing = () => tf.zeros([groups, 1, rows, width]);
+  return differentiable({
+    inputs: { x },
+    forward: () => {
+      const before = tf.slice(x, [0, 0, 0, 0], [groups, chunks - 1, rows, width]);
+      return [tf.concat([tf.concat([nothing(), before], 1), x], 2)];
+    },
+    backward: ([dy]) => {
+      const own = tf.slice(dy, [0, 0, rows, 0], [groups, chunks, rows, width]);
+      const fromNext = tf.slice(dy, [0, 1, 0, 0], [groups, chunks - 1, rows, width]);
+      return { x: tf.add(own, tf.concat([fromNext, nothing()], 1)) };
+    },
+  })[0] as tf.Tensor4D;
 }
 
 /** Rows of length one: the keys, of length √d, divided by the √d of the scores. */
