@@ -3,6 +3,7 @@ import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core';
 import { type Step, type StepInput, toTensors } from '../replay.js';
 import { BufferPool } from './bufferPool.js';
+import { toFloats } from './kernels/launch.js';
 import type { MatrixUnits } from './kernels/matrixUnits.js';
 import { type Dispatch, Recording } from './recording.js';
 
@@ -76,6 +77,7 @@ export class Backend extends Tfjs {
   /** Products whose operands may be rounded to 16 bits run on these. */
   matrixUnits: MatrixUnits | undefined;
   private failure: Error | undefined;
+  private lost = false;
   private readonly constants = new Map<string, GPUBuffer>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly layouts = new Map<string, GPUPipelineLayout>();
@@ -94,6 +96,7 @@ export class Backend extends Tfjs {
     });
     void device.lost.then(({ reason, message }) => {
       if (reason === 'destroyed') return;
+      this.lost = true;
       this.failure = new Error(
         `the GPU was lost (${message.split('\n')[0] || reason}): what was saved is safe, continue from there`,
       );
@@ -166,7 +169,15 @@ export class Backend extends Tfjs {
   override runWebGPUProgram(program: Program, inputs: TensorInfo[], ...rest: unknown[]): TensorInfo {
     // The code of cumsum and cumprod has the length in it, which tfjs forgot in the key that it is found again by.
     if (program.constructor.name === 'CumProgram') program.shaderKey += `_${program.outputShape.at(-1)}`;
-    return super.runWebGPUProgram(program, inputs, ...rest);
+    // Integers that tfjs has renamed to floats: most of its kernels convert as they read, some forget to.
+    const floats = inputs.map((tensor) => (this.isRenamed(tensor) ? toFloats(this, tensor) : tensor));
+    const output = super.runWebGPUProgram(program, floats, ...rest);
+    for (const [i, tensor] of floats.entries()) if (tensor !== inputs[i]) this.disposeData(tensor.dataId);
+    return output;
+  }
+
+  private isRenamed({ dataId, dtype }: TensorInfo): boolean {
+    return dtype === 'float32' && this.tensorMap.get(dataId).dtype !== 'float32';
   }
 
   /** One of tfjs's own kernels. */
@@ -372,7 +383,11 @@ export class Backend extends Tfjs {
   }
 
   private assertSound(): void {
-    if (this.failure) throw this.failure;
+    const { failure } = this;
+    if (!failure) return;
+    // A lost GPU stays lost.
+    if (!this.lost) this.failure = undefined;
+    throw failure;
   }
 
   private encode(

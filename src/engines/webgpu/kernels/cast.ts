@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Backend } from '../backend.js';
-import { allocate, launchElements } from './launch.js';
-import { sizeOf } from './register.js';
+import { toFloats } from './launch.js';
 
 // tfjs casts integers to floats by renaming them, and lets each of its kernels convert as it reads. Ours read floats
 // where a tensor says so.
@@ -13,16 +12,6 @@ tf.registerKernel({
   kernelFunc: (call) => {
     const x = call.inputs.x as tf.TensorInfo;
     if (call.attrs?.dtype !== 'float32' || (x.dtype !== 'int32' && x.dtype !== 'bool')) return theirs(call);
-    const backend = call.backend as Backend;
-    const out = allocate(backend, x.shape);
-    const integers = { ...x, dtype: 'int32' as const };
-    launchElements(backend, {
-      name: 'Cast',
-      inputs: { integers },
-      outputs: { out },
-      body: 'out[i] = f32(integers[i]);',
-      size: sizeOf(x.shape),
-    });
-    return out;
+    return toFloats(call.backend as Backend, x);
   },
 });

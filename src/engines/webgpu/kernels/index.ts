@@ -9,3 +9,4 @@ import './maskedCrossEntropy.js';
 import './rotary.js';
 import './softmaxAttention.js';
 import './tokenEmbedding.js';
+import './transpose.js';

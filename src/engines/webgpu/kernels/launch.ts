@@ -105,6 +105,19 @@ function typeOf(tensor: TensorInfo): string {
   return tensor.dtype === 'int32' ? 'i32' : 'f32';
 }
 
+/** Integers, whatever the tensor calls them, as floats. */
+export function toFloats(backend: Backend, x: TensorInfo): TensorInfo {
+  const out = allocate(backend, x.shape);
+  launchElements(backend, {
+    name: 'Cast',
+    inputs: { integers: { ...x, dtype: 'int32' } },
+    outputs: { out },
+    body: 'out[i] = f32(integers[i]);',
+    size: x.shape.reduce((a, b) => a * b, 1),
+  });
+  return out;
+}
+
 /** A kernel whose every thread computes one of `size` elements, `i`. */
 export function launchElements(backend: Backend, kernel: Omit<Launch, 'groups' | 'threads'> & { size: number }): void {
   const { size, ...rest } = kernel;
