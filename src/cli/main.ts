@@ -13,6 +13,7 @@ import { experimentCommand } from './experiment.js';
 import { finetuneCommand } from './finetune.js';
 import { addExamples } from './options.js';
 import { pretrainCommand } from './pretrain.js';
+import { profileCommand } from './profile.js';
 import { reportCommand } from './report.js';
 import { scoreCommand } from './score.js';
 import { similarityCommand } from './similarity.js';
@@ -40,6 +41,7 @@ export function program(): Command {
   root.addCommand(similarityCommand());
   root.addCommand(contactsCommand());
   root.addCommand(reportCommand());
+  root.addCommand(profileCommand());
   root.addCommand(doctorCommand());
   addExamples(
     root,

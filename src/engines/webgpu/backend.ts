@@ -5,6 +5,7 @@ import { type Step, type StepInput, toTensors } from '../replay.js';
 import { BufferPool } from './bufferPool.js';
 import { toFloats } from './kernels/launch.js';
 import type { MatrixUnits } from './kernels/matrixUnits.js';
+import { type KernelTimes, Profile } from './profile.js';
 import { type Dispatch, Recording } from './recording.js';
 
 /** One tensor's values in tfjs's WebGPU backend: on the GPU (`resource`), or not yet uploaded (`values`). */
@@ -78,6 +79,7 @@ export class Backend extends Tfjs {
   matrixUnits: MatrixUnits | undefined;
   private failure: Error | undefined;
   private lost = false;
+  private profile: Profile | undefined;
   private readonly constants = new Map<string, GPUBuffer>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly layouts = new Map<string, GPUPipelineLayout>();
@@ -361,6 +363,7 @@ export class Backend extends Tfjs {
     writes: GPUBuffer[],
     constants: Uint8Array,
     workgroups: [number, number, number],
+    flops = 0,
   ): void {
     const bindings: GPUBufferBinding[] = [...reads, ...writes].map((buffer) => ({ buffer }));
     bindings.push({ buffer: this.constantBuffer(constants) });
@@ -371,7 +374,7 @@ export class Backend extends Tfjs {
       pipeline = this.device.createComputePipeline({ label: name, layout, compute: { module } });
       this.pipelines.set(source, pipeline);
     }
-    this.encode(name, pipeline, bindings, workgroups);
+    this.encode(name, pipeline, bindings, workgroups, flops);
   }
 
   override dispose(): void {
@@ -395,24 +398,45 @@ export class Backend extends Tfjs {
     pipeline: GPUComputePipeline,
     bindings: GPUBufferBinding[],
     workgroups: readonly [number, number, number],
+    flops = 0,
   ): void {
     const bindGroup = this.device.createBindGroup({
       label: name,
       layout: pipeline.getBindGroupLayout(0),
       entries: bindings.map((resource, binding) => ({ binding, resource })),
     });
-    const dispatch = { name, pipeline, bindGroup, workgroups };
+    const bytes = bindings.reduce((sum, { buffer }) => sum + buffer.size, 0);
+    const dispatch = { name, pipeline, bindGroup, workgroups, flops, bytes };
     this.recording?.dispatches.push(dispatch);
     this.encodeDispatch(dispatch);
   }
 
-  private encodeDispatch({ pipeline, bindGroup, workgroups }: Dispatch): void {
+  private encodeDispatch(dispatch: Dispatch): void {
+    const { pipeline, bindGroup, workgroups } = dispatch;
     this.ensureCommandEncoderReady();
+    if (this.profile) {
+      this.endComputePassEncoder();
+      this.computePassEncoder = this.commandEncoder!.beginComputePass({ timestampWrites: this.profile.next(dispatch) });
+    }
     this.computePassEncoder ??= this.commandEncoder!.beginComputePass();
     this.computePassEncoder.setPipeline(pipeline);
     this.computePassEncoder.setBindGroup(0, bindGroup);
     this.computePassEncoder.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     if (++this.dispatches >= BATCH) this.submitQueue();
+  }
+
+  /** Runs `compute` and measures each of its kernels on the GPU, by name. Throws where the GPU tells no times. */
+  async measureKernels(compute: () => Promise<unknown>): Promise<KernelTimes[]> {
+    if (!this.device.features.has('timestamp-query')) throw new Error('this GPU tells no times (timestamp-query)');
+    const profile = new Profile(this.device);
+    this.profile = profile;
+    try {
+      await compute();
+    } finally {
+      this.profile = undefined;
+    }
+    if (this.commandEncoder) this.submitQueue();
+    return profile.read();
   }
 
   /** Not left to WebGPU to find out, which drops what a kernel happens not to use. */

@@ -7,6 +7,10 @@ export interface Dispatch {
   pipeline: GPUComputePipeline;
   bindGroup: GPUBindGroup;
   workgroups: readonly [number, number, number];
+  /** Additions and multiplications, where its kernel counts them. */
+  flops: number;
+  /** Of all buffers that it is given: what it reads and writes at least, where it uses them once and whole. */
+  bytes: number;
 }
 
 /** A tensor from outside that recorded kernels use: a parameter, say. */

@@ -63,9 +63,11 @@ fn projected(sequence: u32, l: u32, part: u32, m: u32) -> f32 {
       : 'return qkv[at(sequence, l, part, m)];'
   }
 }
-fn query(sequence: u32, l: u32, m: u32) -> f32 { return max(projected(sequence, l, 0u, m), 0.0) + c.epsilon; }
+// Not max(x, 0), which may turn NaN into 0 and hide that a run diverges.
+fn relu(x: f32) -> f32 { return select(x, 0.0, x < 0.0); }
+fn query(sequence: u32, l: u32, m: u32) -> f32 { return relu(projected(sequence, l, 0u, m)) + c.epsilon; }
 fn key(sequence: u32, l: u32, m: u32) -> f32 {
-  return (max(projected(sequence, l, 1u, m), 0.0) + c.epsilon) * keep[sequence / c.heads * c.length + l];
+  return (relu(projected(sequence, l, 1u, m)) + c.epsilon) * keep[sequence / c.heads * c.length + l];
 }`,
   };
 }

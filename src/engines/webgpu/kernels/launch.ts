@@ -23,6 +23,8 @@ export interface Launch {
   /** Threads in a workgroup. Default 256. */
   threads?: number;
   groups: number;
+  /** Additions and multiplications, for the profile. */
+  flops?: number;
 }
 
 // Workgroups along one axis that every device takes.
@@ -98,6 +100,7 @@ ${body}
     writes.map(({ buffer }) => buffer),
     new Uint8Array(bytes),
     [across, Math.ceil(groups / across), 1],
+    kernel.flops,
   );
 }
 

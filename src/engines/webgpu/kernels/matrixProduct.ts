@@ -131,6 +131,7 @@ fn put_row(batch: u32, split: u32, row: u32, rowDot: f32) {
     }
   }`,
     groups: across * down * batches * splits,
+    flops: 2 * rows * columns * inner * batches,
   });
 }
 

@@ -157,5 +157,6 @@ fn put_row(batch: u32, split: u32, row: u32, dot: f32) {
     ),
   )}`,
     groups: across * down * batches * splits,
+    flops: 2 * rows * columns * inner * batches,
   });
 }
