@@ -30,7 +30,19 @@ export { openStore, type SplitName, type StoreManifest, TokenStore } from './dat
 export { Warnings } from './data/warnings.js';
 export { type Device, type Engine, type EngineOptions, probeEngines, startEngine } from './engines/index.js';
 export * from './interpret/index.js';
-export { type ModelConfig, type NewModelOptions, newConfig, PRESETS, parseConfig } from './model/config.js';
+export type { Attention, AttentionParameter } from './model/attention/attention.js';
+export {
+  ATTENTION_KINDS,
+  type AttentionConfig,
+  type AttentionKind,
+  type Conversion,
+  type ModelConfig,
+  type NewModelOptions,
+  newConfig,
+  PRESETS,
+  parseConfig,
+} from './model/config.js';
+export { convertModel } from './model/convert.js';
 export { loadModel, saveModel } from './model/files.js';
 export { createModel, type EncodeOptions, LanguageModel } from './model/model.js';
 export * from './report/index.js';
