@@ -167,7 +167,7 @@ function reasonToSkip(
 function workInProcess(folder: string, folders: string, options: CompareOptions): Promise<string | undefined> {
   const args = ['experiment', 'cell', folder, '--folders', folders, '--device', options.device];
   if (options.threads !== undefined) args.push('--threads', String(options.threads));
-  const child = spawn(process.execPath, [process.argv[1], ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [process.argv[1], ...args], { stdio: ['pipe', 'ignore', 'pipe'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-10_000);
@@ -192,6 +192,8 @@ async function workOnCell(folder: string, options: CellOptions): Promise<void> {
   const { readResult, runCell } = await import('../training/comparison/cell.js');
   const controller = new AbortController();
   process.on('SIGINT', () => controller.abort()).on('SIGTERM', () => controller.abort());
+  // Killed, the experiment closes this pipe: a cell must not go on beside the one that takes its place.
+  process.stdin.on('end', () => process.exit(INTERRUPTED)).resume();
   const engine = await startEngine(options.device, { threads: options.threads });
   try {
     await runCell(folder, options.folders, controller.signal);

@@ -42,8 +42,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('experiment compare', () => {
   it('is killed, goes on where it was, and ends with a table and figures', { timeout: 300_000 }, async () => {
+    // Killed hard in its first cell, whose process is left to find out by itself.
+    const { process: killed, result: nothing } = startCli(compare, { env });
+    while (cells().length < 1 && killed.exitCode === null) await new Promise((done) => setTimeout(done, 50));
+    killed.kill('SIGKILL');
+    expect((await nothing).signal).toBe('SIGKILL');
+    // Stopped once a cell is done and another begun.
     const { process: first, result } = startCli(compare, { env });
-    // Killed hard, with its cell's process left to find out by itself, once a cell is done and another begun.
     while (cells().length < 2 && first.exitCode === null) await new Promise((done) => setTimeout(done, 50));
     first.kill('SIGTERM');
     const stopped = await result;
