@@ -124,8 +124,11 @@ async function lossCurves() {
         ...limits,
         ...log,
       ];
+      // pack.sh leaves minified files out, and with them what draws the run's report, its last step.
       await run(process.execPath, [bin, ...args], {
         env: { ...process.env, XDG_CACHE_HOME: join(temporary, device, '..', `cache-${device}`) },
+      }).catch((error) => {
+        if (!existsSync(join(out, 'model.safetensors'))) throw error;
       });
       const lines = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
         .trim()
