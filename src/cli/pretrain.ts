@@ -345,7 +345,10 @@ async function runWithProgress(
       onValidation: (step, model, baseline) => progress.log(`step ${step}: validation ${compared(model, baseline)}`),
     });
     progress.end();
-    await writeRunReport(out);
+    // The model is saved: that its curves cannot be drawn is no failure of the run.
+    await writeRunReport(out).catch((error: Error) =>
+      process.stderr.write(`warning: no report.html: ${error.message.split('\n')[0]}\n`),
+    );
     if (!result.finished) {
       const command = `protein-lm pretrain --out ${shellWord(out)} --resume`;
       process.stderr.write(`stopped after step ${result.step}; go on with: ${command}\n`);
