@@ -8,7 +8,7 @@ import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/
 import type { LanguageModel } from '../model/model.js';
 import { UsageError } from './errors.js';
 import { fitting, oneModelOption, openModel, readAllProteins } from './interpretOptions.js';
-import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
@@ -21,6 +21,7 @@ interface ContactOptions extends CommonOptions, OutputOptions {
   chain?: string;
   precision?: boolean;
   minSeparation: number;
+  inversePenalty: number;
 }
 
 const STRUCTURE = /\.(pdb|ent|cif|mmcif)(\.gz)?$/i;
@@ -40,6 +41,7 @@ export function contactsCommand(): Command {
     .argument('<inputs...>', 'proteins: FASTA files, or structures (.pdb, .ent, .cif, also .gz)')
     .addOption(oneModelOption().makeOptionMandatory())
     .option('--fit', 'fit the regression on the structures and write it to --head')
+    .option('--inverse-penalty <c>', 'C of the L1 penalty of --fit; diffuse maps need more', number(1e-9), 0.15)
     .option('--head <file>', 'the fitted regression, JSON (default: contact_head.json in the model folder)')
     .option('--chain <id>', 'chain of the structures (default: the first of each)')
     .option('--top <n>', 'pairs of each protein (default: as many as it has residues)', wholeNumber(1))
@@ -116,12 +118,15 @@ async function fitHead(
       yield* residueMaps(model, model.alphabet.encode(sequence));
       progress.update(++done);
     },
-    options.seed,
+    { inversePenalty: options.inversePenalty, seed: options.seed },
   );
   progress.end();
   await writeFileAtomic(path, `${JSON.stringify({ weights: [...head.weights], bias: head.bias })}\n`);
   const used = head.weights.filter((weight) => weight !== 0).length;
-  if (used === 0) process.stderr.write('warning: no head says anything about these contacts; train the model longer\n');
+  if (used === 0)
+    process.stderr.write(
+      'warning: no head says anything about these contacts; raise --inverse-penalty, or train the model longer\n',
+    );
   else if (!options.quiet)
     process.stderr.write(`${path}: ${used} of ${channels} heads take part; contacts now predicts with it\n`);
 }

@@ -129,15 +129,16 @@ export interface KnownContacts {
 
 /**
  * Fits the regression on structures: L1-penalised, ‖w‖₁ + C Σ loss with C = 0.15 and a free bias, over pairs at least
- * 6 apart. Of a large structure's pairs without a contact a sample stands for all, with weights.
+ * 6 apart. Diffuse maps, such as a Performer's, need a larger C. Of a large structure's pairs without a contact a sample stands for all, with weights.
  * @param maps the maps of a protein, one after the other: [n × n] over its residues; by default the model's own
  */
 export async function fitContactHead(
   channels: number,
   structures: readonly KnownContacts[],
   maps: (sequence: string) => AsyncIterable<Float32Array>,
-  seed = 0,
+  options: { inversePenalty?: number; seed?: number } = {},
 ): Promise<ContactHead> {
+  const { inversePenalty = INVERSE_PENALTY, seed = 0 } = options;
   const pairs = structures.map((structure, index) => samplePairs(structure, new Random(seed, index)));
   const count = pairs.reduce((sum, { rows }) => sum + rows.length, 0);
   const positives = structures.reduce((sum, { contacts }) => sum + contacts.length, 0);
@@ -163,7 +164,7 @@ export async function fitContactHead(
   }
   const { coefficients, intercept } = await fitLogistic(features, labels, {
     weights,
-    penalty: 1 / INVERSE_PENALTY,
+    penalty: 1 / inversePenalty,
   });
   return { weights: Float32Array.from(coefficients), bias: intercept };
 }
