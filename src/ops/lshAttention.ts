@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { differentiable } from './dispatch.js';
+import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { gatherRows } from './gatherRows.js';
 import { mergeHeads, splitHeads } from './heads.js';
@@ -30,9 +30,32 @@ export interface LshOptions {
  * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
  * @param rotations R [hashes · b/2, d] for up to b buckets
  * @returns [B, L, D]
- * Differentiable in the queries and values of qkv.
+ * Kernels: LshAttention, LshAttentionGrad. Differentiable in the queries and values of qkv.
  */
 export function lshAttention(
+  qkv: tf.Tensor3D,
+  keep: tf.Tensor2D,
+  rotations: tf.Tensor2D,
+  options: LshOptions,
+): tf.Tensor3D {
+  if (!hasKernel('LshAttention')) return lshAttentionReference(qkv, keep, rotations, options);
+  const attributes = { ...options };
+  return differentiable({
+    inputs: { qkv },
+    forward: (save) => {
+      const [out, ...aux] = runKernel('LshAttention', { qkv, keep, rotations }, attributes);
+      save([qkv, keep, out, ...aux]);
+      return [out];
+    },
+    backward: ([dy], [savedQkv, savedKeep, out, ...aux]) => {
+      const inputs = { dy, qkv: savedQkv, keep: savedKeep, out, ...auxiliary(aux) };
+      return { qkv: runKernel('LshAttentionGrad', inputs, attributes)[0] };
+    },
+  })[0] as tf.Tensor3D;
+}
+
+/** The definition of `lshAttention` in tfjs operations. */
+export function lshAttentionReference(
   qkv: tf.Tensor3D,
   keep: tf.Tensor2D,
   rotations: tf.Tensor2D,

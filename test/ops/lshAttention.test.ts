@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
+import { loadAddon } from '../../src/engines/cpu/addon.js';
 import { joinHeads, splitHeads } from '../../src/ops/heads.js';
-import { lshAttention } from '../../src/ops/lshAttention.js';
+import { type LshOptions, lshAttention, lshAttentionReference } from '../../src/ops/lshAttention.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 
 const HEADS = 2;
@@ -33,7 +34,145 @@ function exact(q: number[][], v: number[][], kept: number, causal: boolean): num
   });
 }
 
-describeEngines('LSH attention', () => {
+/** keep [B, L]: the first tokens of each sequence, but for every `hole`-th. */
+function keepOf(kept: number[], length: number, hole = 0): tf.Tensor2D {
+  const rows = kept.map((n) =>
+    Array.from({ length }, (_, i) => (i < n && (hole === 0 || i % hole !== hole - 1) ? 1 : 0)),
+  );
+  return tf.tensor2d(rows, [kept.length, length], 'float32');
+}
+
+/** Values at kept tokens, and the gradients of a weighted sum of them. */
+function evaluate(
+  attend: typeof lshAttention,
+  [qkv, keep, rotations]: [tf.Tensor3D, tf.Tensor2D, tf.Tensor2D],
+  options: LshOptions,
+): { out: Float32Array; gradient: Float32Array } {
+  return tf.tidy(() => {
+    const run = (x: tf.Tensor) => tf.mul(attend(x as tf.Tensor3D, keep, rotations, options), tf.expandDims(keep, 2));
+    const weights = gaussian([...qkv.shape.slice(0, 2), qkv.shape[2] / 3], 5);
+    const gradient = tf.grad((x: tf.Tensor) => tf.sum(tf.mul(run(x), weights)))(qkv);
+    return { out: run(qkv).dataSync() as Float32Array, gradient: gradient.dataSync() as Float32Array };
+  });
+}
+
+/** Instruction sets of this machine's processor. */
+function instructionSets(): string[] {
+  const addon = loadAddon();
+  const best = addon.instructionSet();
+  return ['avx512', 'avx2', 'sse2', 'neon'].filter((name) => {
+    try {
+      addon.setInstructionSet(name);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      addon.setInstructionSet(best);
+    }
+  });
+}
+
+interface KernelCase extends Omit<LshOptions, 'causal'> {
+  size: number;
+  buckets: number;
+  length: number;
+  kept: number[];
+  hole?: number;
+}
+const kernelCases: [string, KernelCase][] = [
+  ['several rounds', { heads: 2, size: 6, hashes: 3, buckets: 8, chunkLength: 8, length: 61, kept: [61, 40] }],
+  ['a head of whole vectors', { heads: 1, size: 32, hashes: 2, buckets: 6, chunkLength: 16, length: 130, kept: [130] }],
+  ['a head of odd size', { heads: 3, size: 17, hashes: 1, buckets: 4, chunkLength: 5, length: 33, kept: [32, 33] }],
+  [
+    'one bucket for several chunks',
+    { heads: 1, size: 4, hashes: 2, buckets: 2, chunkLength: 3, length: 20, kept: [19] },
+  ],
+  ['padding inside', { heads: 2, size: 8, hashes: 2, buckets: 4, chunkLength: 8, length: 50, kept: [50, 31], hole: 3 }],
+  ['one token, and none', { heads: 2, size: 8, hashes: 4, buckets: 4, chunkLength: 8, length: 30, kept: [1, 0, 30] }],
+  ['chunks of one token', { heads: 1, size: 8, hashes: 2, buckets: 4, chunkLength: 1, length: 9, kept: [9] }],
+  ['chunks of several tiles', { heads: 1, size: 8, hashes: 2, buckets: 4, chunkLength: 150, length: 401, kept: [390] }],
+  ['one chunk', { heads: 2, size: 8, hashes: 3, buckets: 4, chunkLength: 512, length: 200, kept: [200, 77] }],
+  ['several tasks a head', { heads: 1, size: 4, hashes: 2, buckets: 64, chunkLength: 24, length: 3300, kept: [3290] }],
+];
+
+describeEngines('LSH attention', (device) => {
+  describe.runIf(device === 'cpu')('kernel', () => {
+    const addon = device === 'cpu' ? loadAddon() : undefined;
+    const [best, threads] = [addon?.instructionSet(), addon?.threads()];
+    afterEach(() => {
+      addon!.setInstructionSet(best!);
+      addon!.setThreads(threads!);
+    });
+    const inputsOf = ({ heads, size, hashes, buckets, length, kept, hole }: KernelCase) =>
+      [
+        gaussian([kept.length, length, 3 * heads * size], 1),
+        keepOf(kept, length, hole),
+        gaussian([(hashes * buckets) / 2, size], 2),
+      ] as [tf.Tensor3D, tf.Tensor2D, tf.Tensor2D];
+
+    describe.each(device === 'cpu' ? instructionSets() : [])('with %s', (name) => {
+      it.each(kernelCases)('agrees with the reference: %s', (_, test) => {
+        addon!.setInstructionSet(name);
+        tf.tidy(() => {
+          const inputs = inputsOf(test);
+          for (const causal of [false, true]) {
+            const expected = evaluate(lshAttentionReference, inputs, { ...test, causal });
+            const actual = evaluate(lshAttention, inputs, { ...test, causal });
+            expect(relativeDifference(actual.out, expected.out), `causal: ${causal}`).toBeLessThan(1e-5);
+            expect(relativeDifference(actual.gradient, expected.gradient), `causal: ${causal}`).toBeLessThan(1e-4);
+          }
+        });
+      });
+
+      it('takes the first of equal buckets', () => {
+        addon!.setInstructionSet(name);
+        tf.tidy(() => {
+          const test = { heads: 1, size: 8, hashes: 2, buckets: 16, chunkLength: 4, length: 64, kept: [64] };
+          const [qkv, keep, rotations] = inputsOf(test);
+          // Each rotation twice, and some tokens whose rotations are all zero.
+          const twice = tf.tensor1d(
+            Array.from({ length: rotations.shape[0] }, (_, i) => Math.floor(i / 2)),
+            'int32',
+          );
+          const some = tf.cast(tf.greater(tf.mod(tf.range(0, test.length), 5), 0), 'float32');
+          const inputs: [tf.Tensor3D, tf.Tensor2D, tf.Tensor2D] = [
+            tf.mul(qkv, tf.reshape(some, [1, -1, 1])),
+            keep,
+            tf.gather(rotations, twice),
+          ];
+          const expected = evaluate(lshAttentionReference, inputs, { ...test, causal: false });
+          const actual = evaluate(lshAttention, inputs, { ...test, causal: false });
+          expect(relativeDifference(actual.out, expected.out)).toBeLessThan(1e-5);
+        });
+      });
+    });
+
+    it.each(kernelCases)('gives the same bits on any number of threads: %s', (_, test) => {
+      tf.tidy(() => {
+        const inputs = inputsOf(test);
+        const results = [1, 2, 8].map((count) => {
+          addon!.setThreads(count);
+          return evaluate(lshAttention, inputs, { ...test, causal: false });
+        });
+        expect(results[1]).toEqual(results[0]);
+        expect(results[2]).toEqual(results[0]);
+      });
+    });
+
+    it('gives zeros, and no gradient, where nothing is kept', () => {
+      tf.tidy(() => {
+        const qkv = qkvOf(2, 20);
+        const attend = (x: tf.Tensor) => lshAttention(x as tf.Tensor3D, keepOf([0, 7], 20), rotationsOf(2, 4), options);
+        const padding = (x: tf.Tensor) => {
+          const [first, second] = tf.unstack(x as tf.Tensor3D);
+          return [...first.dataSync(), ...tf.slice(second, 7).dataSync()];
+        };
+        expect(padding(attend(qkv)).every((x) => x === 0)).toBe(true);
+        expect(padding(tf.grad((x) => tf.sum(attend(x)))(qkv)).every((x) => x === 0)).toBe(true);
+      });
+    });
+  });
+
   it.each([false, true])('with one bucket is exact attention with shared queries and keys, causal: %s', (causal) => {
     tf.tidy(() => {
       const [batch, length] = [2, 11];

@@ -187,6 +187,44 @@ export interface Addon {
     logsumexp: Floats,
     dqkv: Floats,
   ): void;
+  /**
+   * rotations [hashes, rotationsPerHash, headSize]. order [batch, heads, hashes, length], peaks and totals
+   * [batch, heads, length] are for the gradient.
+   */
+  lshAttention(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    hashes: number,
+    chunkLength: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    rotationsPerHash: number,
+    rotations: Floats,
+    out: Floats,
+    order: Int32Array,
+    peaks: Floats,
+    totals: Floats,
+  ): void;
+  lshAttentionGrad(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    hashes: number,
+    chunkLength: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    dy: Floats,
+    out: Floats,
+    order: Int32Array,
+    peaks: Floats,
+    totals: Floats,
+    dqkv: Floats,
+  ): void;
   gatherRows(rows: number, count: number, width: number, x: Floats, indices: Int32Array, y: Floats): void;
   gatherRowsGrad(rows: number, count: number, width: number, dy: Floats, indices: Int32Array, dx: Floats): void;
   /** logsumexp [rows] is for the gradient. */

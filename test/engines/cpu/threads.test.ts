@@ -50,6 +50,8 @@ describe.each([
   ['favor-relu, projected', { kind: 'favor-relu', features: 'iid', num_features: 37 }],
   ['softmax', { kind: 'softmax' }],
   ['softmax, causal', { kind: 'softmax', causal: true }],
+  ['lsh', { kind: 'lsh', num_hashes: 2, chunk_length: 32 }],
+  ['lsh, causal', { kind: 'lsh', causal: true, num_hashes: 2, chunk_length: 32 }],
 ])('training with %s', (_, attention) => {
   afterEach(() => {
     addon.setThreads(threads);

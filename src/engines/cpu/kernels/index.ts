@@ -8,6 +8,7 @@ import { favorTrigAttention, favorTrigAttentionGrad } from './favorTrigAttention
 import { gatherRows, gatherRowsGrad } from './gatherRows.js';
 import type { Kernel } from './kernel.js';
 import { linear, linearGrad } from './linear.js';
+import { lshAttention, lshAttentionGrad } from './lshAttention.js';
 import { maskedCrossEntropy, maskedCrossEntropyGrad } from './maskedCrossEntropy.js';
 import { fusedMatMul, matMul } from './matMul.js';
 import { concat, slice, split, tile, transpose } from './move.js';
@@ -32,6 +33,8 @@ export const KERNELS: Kernel[] = [
   gatherRowsGrad,
   linear,
   linearGrad,
+  lshAttention,
+  lshAttentionGrad,
   maskedCrossEntropy,
   maskedCrossEntropyGrad,
   rotary,

@@ -100,6 +100,28 @@ struct SoftmaxAttentionBackward : SoftmaxAttention {
   float* dqkv;
 };
 
+struct LshAttention {
+  AttentionShape shape;
+  size_t hashes, chunk_length;
+  const float *qkv, *keep;
+  bool causal;
+};
+// order [batch, heads, hashes, length]: positions as sorted; peaks and totals [batch, heads, length]: the largest score
+// of all rounds, and the sum of exp(score - peak). All three are for the gradient.
+struct LshAttentionForward : LshAttention {
+  size_t rotations_per_hash;
+  const float* rotations;  // [hashes, rotations_per_hash, size]
+  float* out;
+  int32_t* order;
+  float *peaks, *totals;
+};
+struct LshAttentionBackward : LshAttention {
+  const float *dy, *out;
+  const int32_t* order;
+  const float *peaks, *totals;
+  float* dqkv;
+};
+
 // y [count, width] = x[indices], and its gradient, where equal indices add up.
 struct GatherRows {
   size_t rows, count, width;
@@ -155,6 +177,8 @@ PER_ISA(
   void favor_relu_grad(const FavorReluBackward& op);
   void softmax_attention(const SoftmaxAttentionForward& op);
   void softmax_attention_grad(const SoftmaxAttentionBackward& op);
+  void lsh_attention(const LshAttentionForward& op);
+  void lsh_attention_grad(const LshAttentionBackward& op);
   void gather_rows(const GatherRows& op);
   void gather_rows_grad(const GatherRowsGrad& op);
   void cross_entropy(const CrossEntropy& op);

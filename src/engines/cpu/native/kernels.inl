@@ -30,6 +30,7 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 #include "gelu.inl"
 #include "layer_norm.inl"
 #include "loss.inl"
+#include "lsh_attention.inl"
 #include "rotary.inl"
 #include "softmax_attention.inl"
 

@@ -306,6 +306,45 @@ napi_value softmax_attention_grad(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+void read_lsh(Reader& in, LshAttention& op) {
+  op.shape = attention_shape(in);
+  op.hashes = in.positive("hashes"), op.chunk_length = in.positive("chunkLength");
+  op.causal = in.boolean("causal");
+  op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
+  op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
+  if (in.ok() && op.shape.length > INT32_MAX) in.args.fail("length must be a 32-bit integer");
+}
+
+napi_value lsh_attention(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  LshAttentionForward op;
+  read_lsh(in, op);
+  op.rotations_per_hash = in.positive("rotationsPerHash");
+  op.rotations = in.floats(product({op.hashes, op.rotations_per_hash, op.shape.size}), "rotations");
+  op.out = in.floats(elements(op.shape), "out");
+  op.order = in.ints(checked_mul(head_rows(op.shape), op.hashes), "order");
+  op.peaks = in.floats(head_rows(op.shape), "peaks");
+  op.totals = in.floats(head_rows(op.shape), "totals");
+  if (in.ok()) ISA_CALL(lsh_attention)(op);
+  return nullptr;
+}
+
+napi_value lsh_attention_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  LshAttentionBackward op;
+  read_lsh(in, op);
+  const size_t places = checked_mul(head_rows(op.shape), op.hashes);
+  op.dy = in.floats(elements(op.shape), "dy");
+  op.out = in.floats(elements(op.shape), "out");
+  op.order = in.ints(places, "order");
+  op.peaks = in.floats(head_rows(op.shape), "peaks");
+  op.totals = in.floats(head_rows(op.shape), "totals");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
+  in.check_indices(op.order, places, op.shape.length, "order");
+  if (in.ok()) ISA_CALL(lsh_attention_grad)(op);
+  return nullptr;
+}
+
 napi_value gather_rows(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   GatherRows op;
@@ -406,6 +445,8 @@ void export_operations(napi_env env, napi_value exports) {
   export_function(env, exports, "favorReluGrad", favor_relu_grad);
   export_function(env, exports, "softmaxAttention", softmax_attention);
   export_function(env, exports, "softmaxAttentionGrad", softmax_attention_grad);
+  export_function(env, exports, "lshAttention", lsh_attention);
+  export_function(env, exports, "lshAttentionGrad", lsh_attention_grad);
   export_function(env, exports, "gatherRows", gather_rows);
   export_function(env, exports, "gatherRowsGrad", gather_rows_grad);
   export_function(env, exports, "crossEntropy", cross_entropy);
