@@ -162,6 +162,41 @@ export interface Addon {
     denominators: Floats,
     dqkv: Floats,
   ): void;
+  /** denominators [batch, heads, length], peaks [batch, heads] and places [batch, heads, 2] are for the gradient. */
+  favorSoftmax(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    features: number,
+    epsilon: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    projection: Floats,
+    out: Floats,
+    denominators: Floats,
+    peaks: Floats,
+    places: Int32Array,
+  ): void;
+  favorSoftmaxGrad(
+    batch: number,
+    length: number,
+    heads: number,
+    headSize: number,
+    features: number,
+    epsilon: number,
+    causal: boolean,
+    qkv: Floats,
+    keep: Floats,
+    projection: Floats,
+    dy: Floats,
+    out: Floats,
+    denominators: Floats,
+    dqkv: Floats,
+    peaks: Floats,
+    places: Int32Array,
+  ): void;
   /** logsumexp [batch, heads, length] is for the gradient. */
   softmaxAttention(
     batch: number,

@@ -48,6 +48,8 @@ describe.each([
   ['favor-relu', { kind: 'favor-relu' }],
   ['favor-relu, causal', { kind: 'favor-relu', causal: true }],
   ['favor-relu, projected', { kind: 'favor-relu', features: 'iid', num_features: 37 }],
+  ['favor-softmax', { kind: 'favor-softmax', num_features: 37 }],
+  ['favor-softmax, causal', { kind: 'favor-softmax', causal: true, num_features: 37 }],
   ['softmax', { kind: 'softmax' }],
   ['softmax, causal', { kind: 'softmax', causal: true }],
   ['lsh', { kind: 'lsh', num_hashes: 2, chunk_length: 32 }],

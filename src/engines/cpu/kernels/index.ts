@@ -4,6 +4,7 @@ import { binary } from './binary.js';
 import { cast } from './cast.js';
 import { cumsum } from './cumsum.js';
 import { favorReluAttention, favorReluAttentionGrad } from './favorReluAttention.js';
+import { favorSoftmaxAttention, favorSoftmaxAttentionGrad } from './favorSoftmaxAttention.js';
 import { favorTrigAttention, favorTrigAttentionGrad } from './favorTrigAttention.js';
 import { gatherRows, gatherRowsGrad } from './gatherRows.js';
 import type { Kernel } from './kernel.js';
@@ -27,6 +28,8 @@ export const KERNELS: Kernel[] = [
   addLayerNormGrad,
   favorReluAttention,
   favorReluAttentionGrad,
+  favorSoftmaxAttention,
+  favorSoftmaxAttentionGrad,
   favorTrigAttention,
   favorTrigAttentionGrad,
   gatherRows,

@@ -1,6 +1,13 @@
-// FAVOR-ReLU attention: out = φ(q) S / φ(q) z with S = φ(k)ᵀ v and z = φ(k)ᵀ 1, in tiles of tokens, so that features
+// Attention from features φ: out = φ(q) S / φ(q) z with S = φ(k)ᵀ v and z = φ(k)ᵀ 1, in tiles of tokens, so that features
 // exist for one tile at a time. A sequence is cut into chunks by its length alone; every chunk sums its share of S, and
 // the shares are added up (causal: one by one, forwards for S, backwards for its gradient; nothing is subtracted).
+//
+// What the features are says a type (favor_relu.inl, favor_softmax.inl) with
+//   extra()                                             floats beside a tile of features that its gradient needs
+//   of_queries(phi, extra, x, stride, rows)             phi [rows, feature_row], zero past the features; extra may be null
+//   of_keys(phi, extra, x, stride, rows, keep, head)    the same, zero in rows that are not kept
+//   queries_grad(dx, x, stride, dphi, phi, extra, room, rows)        dx from the gradient of phi, which it overwrites
+//   keys_grad(dx, x, stride, dphi, phi, extra, room, rows, task)
 
 namespace protein_lm {
 namespace ISA {
@@ -19,14 +26,14 @@ struct Head {
 };
 
 struct Plan {
-  const FavorRelu& op;
+  const Favor& op;
   size_t length, size, features;
   size_t feature_row, value_row;  // floats in a row of a tile of features, of values
   size_t chunk, chunks, heads;    // heads: of all sequences
-  // Wᵀ [size, feature_row] and W [features, value_row], with zeros at the ends of rows.
+  // Wᵀ [size, feature_row] and W [features, value_row], scaled, with zeros at the ends of rows.
   const float *projection_t = nullptr, *projection = nullptr;
 
-  explicit Plan(const FavorRelu& favor) : op(favor) {
+  explicit Plan(const Favor& favor, float scale = 1) : op(favor) {
     length = op.shape.length;
     size = op.shape.size;
     features = op.features;
@@ -36,12 +43,16 @@ struct Plan {
     chunks = (length + chunk - 1) / chunk;
     heads = op.shape.batch * op.shape.heads;
     if (op.projection != nullptr) {
-      float* memory = scratch_of(Scratch::kernel3, size * feature_row + features * value_row + 1);
+      const size_t count = size * feature_row + features * value_row;
+      float* const first = scratch_of(Scratch::kernel3, count + 1);
+      float* memory = first;
       transpose_tile(memory, feature_row, op.projection, size, features, size);
       projection_t = memory;
       memory += size * feature_row;
       copy_tile(memory, value_row, op.projection, size, features, size);
       projection = memory;
+      if (scale != 1)
+        for (size_t i = 0; i < count; i++) first[i] *= scale;
     }
   }
 
@@ -59,60 +70,27 @@ struct Plan {
     return {q, q + width(), q + 2 * width(), op.keep + sequence_of(i) * length, 3 * width()};
   }
 
-  // Sums of chunks, their totals, and what every chunk makes of them: one after the other for a head whose tokens stay
-  // in the second cache, for all heads at once otherwise. The results are the same.
-  template <typename Sum, typename Combine, typename Finish>
-  INLINE void run_phases(Sum&& sum_chunk, Combine&& combine_chunks, Finish&& finish_chunk) const {
-    if (length * size <= SMALL_HEAD && heads > 1) {
-      parallel_for(heads, [&](size_t head) ISA_LAMBDA {
-        for (size_t chunk = 0; chunk < chunks; chunk++) sum_chunk(head * chunks + chunk);
-        combine_chunks(head);
-        for (size_t chunk = 0; chunk < chunks; chunk++) finish_chunk(head * chunks + chunk);
-      });
-      return;
-    }
-    parallel_for(heads * chunks, sum_chunk);
-    parallel_for(heads, combine_chunks);
-    parallel_for(heads * chunks, finish_chunk);
+  // Runs functions of chunks (index head * chunks + chunk) and of heads in turn, chunks first: one after the other for a
+  // head whose tokens stay in the second cache, for all heads at once otherwise. The results are the same.
+  template <typename... Phases>
+  INLINE void run_phases(Phases&&... phases) const {
+    if (length * size <= SMALL_HEAD && heads > 1)
+      parallel_for(heads, [&](size_t head) ISA_LAMBDA { run_head<true>(head, phases...); });
+    else
+      run_heads<true>(phases...);
   }
-
-  // phi [rows, feature_row] = relu(x) + ε or relu(W x) + ε, zero in rows that are not kept and past the features.
-  INLINE void make_features(float* phi, const float* x, size_t stride, size_t rows, const float* keep) const {
-    if (projection_t != nullptr) {
-      tile_product(phi, feature_row, x, stride, 1, projection_t, feature_row, rows, feature_row, size, false);
-      x = phi;
-      stride = feature_row;
-    }
-    for (size_t r = 0; r < rows; r++) {
-      const float* from = x + r * stride;
-      float* to = phi + r * feature_row;
-      if (keep != nullptr && keep[r] == 0) {
-        std::memset(to, 0, feature_row * sizeof(float));
-        continue;
-      }
-      size_t i = 0;
-      for (; i + LANES <= features; i += LANES) store(to + i, max(zero(), load(from + i)) + op.epsilon);
-      if (i < features) {
-        const Vec value = max(zero(), load_partial(from + i, features - i)) + op.epsilon;
-        store(to + i, zero());
-        store_partial(to + i, value, features - i);
-      }
-    }
+  template <bool CHUNKS, typename Phase, typename... Rest>
+  INLINE void run_head(size_t head, Phase& phase, Rest&... rest) const {
+    if constexpr (CHUNKS)
+      for (size_t chunk = 0; chunk < chunks; chunk++) phase(head * chunks + chunk);
+    else
+      phase(head);
+    if constexpr (sizeof...(Rest) > 0) run_head<!CHUNKS>(head, rest...);
   }
-
-  // target [rows, size] from the gradient of the features, which it overwrites: through relu, and through W.
-  INLINE void features_to_input(float* target, size_t stride, float* dphi, const float* phi, float* room,
-                                size_t rows) const {
-    for (size_t i = 0; i < rows * feature_row; i += LANES)
-      store(dphi + i, select(load(phi + i) > broadcast(op.epsilon), load(dphi + i), zero()));
-    const float* result = dphi;
-    size_t row = feature_row;
-    if (projection != nullptr) {
-      tile_product(room, value_row, dphi, feature_row, 1, projection, value_row, rows, value_row, features, false);
-      result = room;
-      row = value_row;
-    }
-    for (size_t r = 0; r < rows; r++) put_row(target + r * stride, result + r * row, 1);
+  template <bool CHUNKS, typename Phase, typename... Rest>
+  INLINE void run_heads(Phase& phase, Rest&... rest) const {
+    parallel_for(CHUNKS ? heads * chunks : heads, phase);
+    if constexpr (sizeof...(Rest) > 0) run_heads<!CHUNKS>(rest...);
   }
 
   // target [size] = source * factor.
@@ -152,11 +130,9 @@ INLINE void hide_future(float* scores, size_t rows) {
   for (size_t i = 0; i < rows; i++) std::memset(scores + i * TILE + i + 1, 0, (TILE - i - 1) * sizeof(float));
 }
 
-}  // namespace favor_detail
-
-void favor_relu(const FavorReluForward& op) {
-  using namespace favor_detail;
-  const Plan plan(op);
+// `before`: phases that run first.
+template <typename Features, typename... Before>
+INLINE void attend(const FavorForward& op, const Plan& plan, const Features& features, Before&&... before) {
   const size_t m = plan.features, fr = plan.feature_row, vr = plan.value_row, length = plan.length;
   const size_t state_size = m * vr + fr;  // S [m, value_row], z [feature_row]
   float* states = scratch_of(Scratch::kernel, plan.heads * plan.chunks * state_size + 1);
@@ -184,7 +160,8 @@ void favor_relu(const FavorReluForward& op) {
       const size_t rows = std::min(TILE, end - begin);
       prefetch_rows(head.k + begin * head.stride, head.stride, rows, plan.size);
       prefetch_rows(head.v + begin * head.stride, head.stride, rows, plan.size);
-      plan.make_features(phi, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
+      features.of_keys(phi, nullptr, head.k + begin * head.stride, head.stride, rows, head.keep + begin,
+                       task / plan.chunks);
       copy_tile(values, vr, head.v + begin * head.stride, head.stride, rows, plan.size);
       add_keys(state, phi, values, rows);
     }
@@ -211,10 +188,11 @@ void favor_relu(const FavorReluForward& op) {
       const size_t rows = std::min(TILE, end - begin);
       prefetch_rows(head.q + begin * head.stride, head.stride, rows, plan.size);
       prefetch_rows(out + begin * plan.width(), plan.width(), rows, plan.size);
-      plan.make_features(queries, head.q + begin * head.stride, head.stride, rows, nullptr);
+      features.of_queries(queries, nullptr, head.q + begin * head.stride, head.stride, rows);
       tile_product(result, vr, queries, fr, 1, state, vr, rows, vr, m, false);
       if (op.causal) {
-        plan.make_features(keys, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
+        features.of_keys(keys, nullptr, head.k + begin * head.stride, head.stride, rows, head.keep + begin,
+                         head_index);
         copy_tile(values, vr, head.v + begin * head.stride, head.stride, rows, plan.size);
         transpose_tile(keys_t, TILE, keys, fr, rows, m);
         tile_product(scores, TILE, queries, fr, 1, keys_t, TILE, rows, TILE, m, false);
@@ -233,14 +211,14 @@ void favor_relu(const FavorReluForward& op) {
       if (op.causal) add_keys(state, keys, values, rows);
     }
   };
-  plan.run_phases(sum_chunk, combine_chunks, attend_chunk);
+  plan.run_phases(before..., sum_chunk, combine_chunks, attend_chunk);
 }
 
 // With v' = [v, 1] and the gradients of numerator and denominator side by side, n' = [dy, -dy · out] / denominator:
 // dφ(q) = n' S'ᵀ, dφ(k) = v' dS'ᵀ and dv = φ(k) dS, where S'ᵀ = v'ᵀ φ(k) and dS'ᵀ = n'ᵀ φ(q), both [size + 1, features].
-void favor_relu_grad(const FavorReluBackward& op) {
-  using namespace favor_detail;
-  const Plan plan(op);
+// `after`: phases that run last, a function of heads first.
+template <typename Features, typename... After>
+INLINE void attend_grad(const FavorBackward& op, const Plan& plan, const Features& features, After&&... after) {
   const size_t m = plan.features, fr = plan.feature_row, vr = plan.value_row, length = plan.length;
   const size_t columns = plan.size + 1, cr = padded(columns);
   const size_t state_size = columns * fr;
@@ -297,10 +275,10 @@ void favor_relu_grad(const FavorReluBackward& op) {
       prefetch_rows(head.q + begin * head.stride, head.stride, rows, plan.size);
       prefetch_rows(op.dy + plan.offset(head_index) + begin * plan.width(), plan.width(), rows, plan.size);
       prefetch_rows(op.out + plan.offset(head_index) + begin * plan.width(), plan.width(), rows, plan.size);
-      plan.make_features(phi, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
+      features.of_keys(phi, nullptr, head.k + begin * head.stride, head.stride, rows, head.keep + begin, head_index);
       make_values(values, head, begin, rows);
       tile_product(state, fr, values, 1, cr, phi, fr, columns, fr, rows, true);
-      plan.make_features(phi, head.q + begin * head.stride, head.stride, rows, nullptr);
+      features.of_queries(phi, nullptr, head.q + begin * head.stride, head.stride, rows);
       make_numerators(values, head_index, begin, rows);
       tile_product(gradient, fr, values, 1, cr, phi, fr, columns, fr, rows, true);
     }
@@ -314,7 +292,8 @@ void favor_relu_grad(const FavorReluBackward& op) {
     const Head head = plan.head(head_index);
     const size_t slot = (op.causal ? task : head_index * plan.chunks) * state_size;
     float *state = states + slot, *gradient = gradients + slot;
-    float* queries = scratch_of(Scratch::kernel2, TILE * (2 * fr + std::max(fr, vr) + 2 * cr + vr + 2 * TILE) + (fr + cr) * TILE + m * vr);
+    float* queries = scratch_of(Scratch::kernel2, TILE * (2 * fr + std::max(fr, vr) + 2 * cr + vr + 2 * TILE) +
+                                                      (fr + cr) * TILE + m * vr + 2 * features.extra());
     float* keys = queries + TILE * fr;
     float* dphi = keys + TILE * fr;
     float* values = dphi + TILE * std::max(fr, vr);
@@ -325,12 +304,14 @@ void favor_relu_grad(const FavorReluBackward& op) {
     float* keys_t = dscores + TILE * TILE;
     float* values_t = keys_t + TILE * fr;
     float* gradient_t = values_t + TILE * cr;
+    float* query_extra = gradient_t + m * vr;
+    float* key_extra = query_extra + features.extra();
     float* dq = op.dqkv + plan.qkv_offset(head_index);
     float *dk = dq + plan.width(), *dv = dk + plan.width();
     const size_t first = chunk * plan.chunk, end = std::min(length, first + plan.chunk);
     const auto load_tile = [&](size_t begin, size_t rows) ISA_LAMBDA {
-      plan.make_features(queries, head.q + begin * head.stride, head.stride, rows, nullptr);
-      plan.make_features(keys, head.k + begin * head.stride, head.stride, rows, head.keep + begin);
+      features.of_queries(queries, query_extra, head.q + begin * head.stride, head.stride, rows);
+      features.of_keys(keys, key_extra, head.k + begin * head.stride, head.stride, rows, head.keep + begin, head_index);
       make_values(values, head, begin, rows);
       make_numerators(numerators, head_index, begin, rows);
     };
@@ -343,12 +324,14 @@ void favor_relu_grad(const FavorReluBackward& op) {
     const auto store_dq = [&](size_t begin, size_t rows) ISA_LAMBDA {
       tile_product(dphi, fr, numerators, cr, 1, state, fr, rows, fr, columns, false);
       if (op.causal) tile_product(dphi, fr, dscores, TILE, 1, keys, fr, rows, fr, rows, true);
-      plan.features_to_input(dq + begin * head.stride, head.stride, dphi, queries, room, rows);
+      features.queries_grad(dq + begin * head.stride, head.q + begin * head.stride, head.stride, dphi, queries,
+                            query_extra, room, rows);
     };
     const auto store_dk_dv = [&](size_t begin, size_t rows) ISA_LAMBDA {
       tile_product(dphi, fr, values, cr, 1, gradient, fr, rows, fr, columns, false);
       if (op.causal) tile_product(dphi, fr, dscores, 1, TILE, queries, fr, rows, fr, rows, true);
-      plan.features_to_input(dk + begin * head.stride, head.stride, dphi, keys, room, rows);
+      features.keys_grad(dk + begin * head.stride, head.k + begin * head.stride, head.stride, dphi, keys, key_extra,
+                         room, rows, task);
       tile_product(room, vr, keys, fr, 1, gradient_t, vr, rows, vr, m, false);
       if (op.causal) {
         transpose_tile(keys_t, TILE, keys, fr, rows, m);
@@ -389,8 +372,10 @@ void favor_relu_grad(const FavorReluBackward& op) {
       if (begin == first) break;
     }
   };
-  plan.run_phases(sum_chunk, combine_chunks, differentiate_chunk);
+  plan.run_phases(sum_chunk, combine_chunks, differentiate_chunk, after...);
 }
+
+}  // namespace favor_detail
 
 }  // namespace ISA
 }  // namespace protein_lm

@@ -69,7 +69,8 @@ struct AttentionShape {
   size_t batch, length, heads, size;
 };
 
-struct FavorRelu {
+// Attention from features of a kernel.
+struct Favor {
   AttentionShape shape;
   size_t features;          // equals shape.size without a projection
   const float *qkv, *keep;
@@ -78,12 +79,22 @@ struct FavorRelu {
   bool causal;
 };
 // out [batch, length, heads, size]; denominators [batch, heads, length], for the gradient.
-struct FavorReluForward : FavorRelu {
+struct FavorForward : Favor {
   float *out, *denominators;
 };
-struct FavorReluBackward : FavorRelu {
+struct FavorBackward : Favor {
   const float *dy, *out, *denominators;
   float* dqkv;
+};
+// peaks [batch, heads]: the largest projection of a kept key; places [batch, heads, 2]: its position and its feature,
+// -1 and 0 where no key is kept. Both for the gradient.
+struct FavorSoftmaxForward : FavorForward {
+  float* peaks;
+  int32_t* places;
+};
+struct FavorSoftmaxBackward : FavorBackward {
+  const float* peaks;
+  const int32_t* places;
 };
 
 struct SoftmaxAttention {
@@ -173,8 +184,10 @@ PER_ISA(
   void token_embedding(const TokenEmbedding& op);
   void token_embedding_grad(const TokenEmbeddingGrad& op);
   void rotary(const Rotary& op);
-  void favor_relu(const FavorReluForward& op);
-  void favor_relu_grad(const FavorReluBackward& op);
+  void favor_relu(const FavorForward& op);
+  void favor_relu_grad(const FavorBackward& op);
+  void favor_softmax(const FavorSoftmaxForward& op);
+  void favor_softmax_grad(const FavorSoftmaxBackward& op);
   void softmax_attention(const SoftmaxAttentionForward& op);
   void softmax_attention_grad(const SoftmaxAttentionBackward& op);
   void lsh_attention(const LshAttentionForward& op);

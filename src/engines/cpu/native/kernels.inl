@@ -27,6 +27,8 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 #include "arrays.inl"
 #include "embedding.inl"
 #include "favor.inl"
+#include "favor_relu.inl"
+#include "favor_softmax.inl"
 #include "gelu.inl"
 #include "layer_norm.inl"
 #include "loss.inl"

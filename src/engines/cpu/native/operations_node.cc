@@ -243,37 +243,74 @@ napi_value rotary(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void read_favor(Reader& in, FavorRelu& op) {
+void read_favor(Reader& in, Favor& op, bool projected) {
   op.shape = attention_shape(in);
   op.features = in.positive("features");
   op.epsilon = static_cast<float>(in.number("epsilon"));
   op.causal = in.boolean("causal");
   op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
   op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
-  op.projection = in.optional_floats(product({op.features, op.shape.size}), "projection");
+  const size_t weights = product({op.features, op.shape.size});
+  op.projection = projected ? in.floats(weights, "projection") : in.optional_floats(weights, "projection");
   if (in.ok() && op.projection == nullptr && op.features != op.shape.size)
     in.args.fail("without a projection there are as many features as a head is wide");
 }
 
-napi_value favor_relu(napi_env env, napi_callback_info info) {
-  Reader in(env, info);
-  FavorReluForward op;
-  read_favor(in, op);
+void read_favor_forward(Reader& in, FavorForward& op, bool projected) {
+  read_favor(in, op, projected);
   op.out = in.floats(elements(op.shape), "out");
   op.denominators = in.floats(head_rows(op.shape), "denominators");
+}
+
+void read_favor_backward(Reader& in, FavorBackward& op, bool projected) {
+  read_favor(in, op, projected);
+  op.dy = in.floats(elements(op.shape), "dy");
+  op.out = in.floats(elements(op.shape), "out");
+  op.denominators = in.floats(head_rows(op.shape), "denominators");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
+}
+
+napi_value favor_relu(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  FavorForward op;
+  read_favor_forward(in, op, false);
   if (in.ok()) ISA_CALL(favor_relu)(op);
   return nullptr;
 }
 
 napi_value favor_relu_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
-  FavorReluBackward op;
-  read_favor(in, op);
-  op.dy = in.floats(elements(op.shape), "dy");
-  op.out = in.floats(elements(op.shape), "out");
-  op.denominators = in.floats(head_rows(op.shape), "denominators");
-  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
+  FavorBackward op;
+  read_favor_backward(in, op, false);
   if (in.ok()) ISA_CALL(favor_relu_grad)(op);
+  return nullptr;
+}
+
+size_t head_count(const AttentionShape& shape) { return product({shape.batch, shape.heads}); }
+
+napi_value favor_softmax(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  FavorSoftmaxForward op;
+  read_favor_forward(in, op, true);
+  op.peaks = in.floats(head_count(op.shape), "peaks");
+  op.places = in.ints(checked_mul(2, head_count(op.shape)), "places");
+  if (in.ok()) ISA_CALL(favor_softmax)(op);
+  return nullptr;
+}
+
+napi_value favor_softmax_grad(napi_env env, napi_callback_info info) {
+  Reader in(env, info);
+  FavorSoftmaxBackward op;
+  read_favor_backward(in, op, true);
+  op.peaks = in.floats(head_count(op.shape), "peaks");
+  const int32_t* places = op.places = in.ints(checked_mul(2, head_count(op.shape)), "places");
+  for (size_t head = 0; in.ok() && head < head_count(op.shape); head++) {
+    const int64_t position = places[2 * head], feature = places[2 * head + 1];
+    if (position >= static_cast<int64_t>(op.shape.length) || feature < 0 ||
+        feature >= static_cast<int64_t>(op.features))
+      in.args.fail("places must be positions below length and features");
+  }
+  if (in.ok()) ISA_CALL(favor_softmax_grad)(op);
   return nullptr;
 }
 
@@ -443,6 +480,8 @@ void export_operations(napi_env env, napi_value exports) {
   export_function(env, exports, "rotary", rotary);
   export_function(env, exports, "favorRelu", favor_relu);
   export_function(env, exports, "favorReluGrad", favor_relu_grad);
+  export_function(env, exports, "favorSoftmax", favor_softmax);
+  export_function(env, exports, "favorSoftmaxGrad", favor_softmax_grad);
   export_function(env, exports, "softmaxAttention", softmax_attention);
   export_function(env, exports, "softmaxAttentionGrad", softmax_attention_grad);
   export_function(env, exports, "lshAttention", lsh_attention);

@@ -6,7 +6,7 @@
 namespace protein_lm {
 
 // Buffers that live at the same time in one thread take different slots.
-enum class Scratch { gemm_a, gemm_b, gemm_partial, kernel, kernel2, kernel3, count };
+enum class Scratch { gemm_a, gemm_b, gemm_partial, kernel, kernel2, kernel3, kernel4, count };
 
 // At least `bytes`, aligned to 64, uninitialised; valid in this thread until it asks for the same slot again.
 void* scratch(Scratch slot, size_t bytes);
