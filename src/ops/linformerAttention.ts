@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { differentiable } from './dispatch.js';
 import { mergeHeads, splitHeads } from './heads.js';
 import { recompute } from './recompute.js';
 
@@ -25,13 +26,53 @@ export function linformerAttention(
     const rows = tf.reshape(kept, [batch, 1, length, 1]);
     // Σ over positions of E's column times that position's row, for every head of every sequence: [B, heads, n, d].
     const mix = (matrix: tf.Tensor, x: tf.Tensor4D) => {
-      const columns = tf.slice(matrix as tf.Tensor2D, [0, 0], [matrix.shape[0], length]);
+      const columns = firstColumns(matrix as tf.Tensor2D, length);
       const flat = tf.reshape(tf.transpose(tf.mul(x, rows), [2, 0, 1, 3]), [length, batch * heads * size]);
       const mixed = tf.reshape(tf.matMul(columns, flat as tf.Tensor2D), [matrix.shape[0], batch, heads, size]);
       return tf.transpose(mixed, [1, 2, 0, 3]);
     };
-    const scores = tf.mul(tf.matMul(q, mix(e, k), false, true), 1 / Math.sqrt(size));
-    return [mergeHeads(tf.matMul(tf.softmax(scores, -1), mix(f, v)) as tf.Tensor4D)];
+    const keys = tf.mul(mix(e, k), 1 / Math.sqrt(size));
+    return [mergeHeads(attendTo(q, keys as tf.Tensor4D, mix(f, v) as tf.Tensor4D))];
   };
   return recompute([qkv, keyProjection, valueProjection], attend, { constants: [keep] })[0] as tf.Tensor3D;
+}
+
+/** The first columns of a matrix. The gradient of tf.slice goes through tf.pad, which no engine has a fast kernel for. */
+function firstColumns(matrix: tf.Tensor2D, count: number): tf.Tensor2D {
+  const [rows, columns] = matrix.shape;
+  if (count === columns) return matrix;
+  return differentiable({
+    inputs: { matrix },
+    forward: () => [tf.slice(matrix, [0, 0], [rows, count])],
+    backward: ([dy]) => ({ matrix: tf.concat([dy, tf.zeros([rows, columns - count])], 1) }),
+  })[0] as tf.Tensor2D;
+}
+
+/**
+ * softmax(q keysᵀ) values. Its gradient reads the probabilities p fewer times than that of tf.softmax: a row's
+ * Σ p dp is also Σ out dout (Dao et al. 2022, appendix B.2).
+ * @param q [B, heads, L, d]
+ * @param keys [B, heads, n, d]
+ * @param values [B, heads, n, d]
+ * @returns [B, heads, L, d]
+ */
+function attendTo(q: tf.Tensor4D, keys: tf.Tensor4D, values: tf.Tensor4D): tf.Tensor4D {
+  return differentiable({
+    inputs: { q, keys, values },
+    forward: (save) => {
+      const probabilities = tf.softmax(tf.matMul(q, keys, false, true), -1);
+      const out = tf.matMul(probabilities, values);
+      save([q, keys, values, probabilities, out]);
+      return [out];
+    },
+    backward: ([dy], [savedQ, savedKeys, savedValues, p, out]) => {
+      const shared = tf.sum(tf.mul(dy, out), -1, true);
+      const dscores = tf.mul(tf.sub(tf.matMul(dy, savedValues, false, true), shared), p);
+      return {
+        q: tf.matMul(dscores, savedKeys),
+        keys: tf.matMul(dscores, savedQ, true, false),
+        values: tf.matMul(p, dy, true, false),
+      };
+    },
+  })[0] as tf.Tensor4D;
 }
