@@ -146,7 +146,7 @@ async function sampleError(
   const attention = completeAttention({ kind: estimator === 'positive' ? 'favor-softmax' : 'favor-trig' });
   const [queries, keys] = tf.tidy(() => {
     const one = (x: tf.Tensor2D) => tf.reshape(x, [1, 1, length, size]) as tf.Tensor4D;
-    const features = attentionFeatures(one(q), one(k), attention, w)!;
+    const features = attentionFeatures(one(q), one(k), attention, w);
     return [features.queries, features.keys].map((x) => tf.reshape(x, [length, -1]) as tf.Tensor2D);
   });
   let [difference, norm, output] = [0, 0, 0];

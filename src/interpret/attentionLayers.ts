@@ -1,16 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
-import { createAttention } from '../model/attention/index.js';
 import type { ModelConfig } from '../model/config.js';
 import type { LanguageModel } from '../model/model.js';
 import { splitHeads } from '../ops/heads.js';
 import { attentionFeatures } from './features.js';
+import { hashedRows } from './hashedRows.js';
 
 /** Bytes of queries, keys and values that are held at once; more layers than fit take further passes of the encoder. */
 const HELD_BYTES = 128 * 2 ** 20;
-
-/** Tokens up to which a kind of attention without feature maps is rebuilt column by column, its matrix held whole. */
-const LONGEST_WHOLE = 4096;
 
 /** The attention of one layer on one sequence, whose matrices are computed a few rows at a time. */
 export interface LayerAttention {
@@ -19,7 +16,8 @@ export interface LayerAttention {
   /** Tokens, <cls> and <eos> included. */
   length: number;
   /**
-   * Rows [from, to) of the matrices A[query, key] of one head or of all: [heads, to − from, L]. Each row sums to one.
+   * Rows [from, to) of the matrices A[query, key] of one head or of all: [heads, to − from, L]. Each row sums to one,
+   * except with Linformer, whose learned mixtures of values are no averages.
    * The tensor is the caller's to dispose.
    */
   rows(from: number, to: number, head?: number): tf.Tensor3D;
@@ -28,8 +26,8 @@ export interface LayerAttention {
 /**
  * The attention of a model's layers on one sequence, in ascending order. With Performer attention the matrix never
  * exists in the model; here it is rebuilt from the features, row by row: φ(q) φ(k)ᵀ / (φ(q) φ(k)ᵀ 1) (Choromanski et
- * al. 2021, section 2.2). Exact attention gives its own matrix; every other kind is run on one-hot values (appendix
- * C.4), which gives the matrix as far as the kind defines one.
+ * al. 2021, section 2.2). Exact attention gives its own matrix, Linformer's is softmax(q (E k)ᵀ / √d) F, LSH attention's
+ * the sum of its rounds of hashing; all equal what the attention makes of one-hot values (appendix C.4).
  *
  *     for await (const attention of attentionLayers(model, model.alphabet.encode('MKTVRQG'), [0, 5]))
  *       attention.rows(0, 4); // [heads, 4, 9]
@@ -56,7 +54,7 @@ export async function* attentionLayers(
     try {
       for (const layer of group) {
         const qkv = held.get(layer)!;
-        const rebuilt = layerAttention(model, layer, qkv);
+        const rebuilt = await layerAttention(model, layer, qkv);
         try {
           yield rebuilt.attention;
         } finally {
@@ -94,38 +92,46 @@ interface Rebuilt {
   held: tf.Tensor[];
 }
 
-function layerAttention(model: LanguageModel, layer: number, qkv: tf.Tensor3D): Rebuilt {
-  const { config } = model;
+async function layerAttention(model: LanguageModel, layer: number, qkv: tf.Tensor3D): Promise<Rebuilt> {
+  const heads = model.config.num_attention_heads;
+  const parameter = (name: string) => model.parameters.get(`layers.${layer}.attention.${name}`) as tf.Tensor2D;
+  const { rows, held } = await layerRows(model.config, parameter, qkv);
+  return { attention: { layer, heads, length: qkv.shape[1], rows }, held };
+}
+
+async function layerRows(
+  config: ModelConfig,
+  parameter: (name: string) => tf.Tensor2D,
+  qkv: tf.Tensor3D,
+): Promise<{ rows: LayerAttention['rows']; held: tf.Tensor[] }> {
   const heads = config.num_attention_heads;
-  const length = qkv.shape[1];
-  const { kind, causal } = config.attention;
-  const projection = model.parameters.get(`layers.${layer}.attention.projection`) as tf.Tensor2D | undefined;
-  const base = { layer, heads, length };
-  const exact = kind === 'softmax';
+  const size = config.hidden_size / heads;
+  const { causal, kind } = config.attention;
+  if (kind === 'lsh') return { rows: await hashedRows(qkv, parameter('rotations'), config), held: [] };
+
+  // Two factors of the matrix, [heads, L, m] each.
   const factors = tf.tidy(() => {
     const [q, k] = splitHeads(qkv, heads);
-    const pair = exact ? { queries: q, keys: k } : attentionFeatures(q, k, config.attention, projection);
-    return pair && [pair.queries, pair.keys].map((x) => tf.squeeze(x, [0]) as tf.Tensor3D); // [heads, L, m]
+    const pair = (): tf.Tensor4D[] => {
+      if (kind === 'softmax') return [q, k];
+      if (kind === 'linformer') return [q, mixedKeys(k, parameter('key_projection'))];
+      const { queries, keys } = attentionFeatures(q, k, config.attention, parameter('projection'));
+      return [queries, keys];
+    };
+    return pair().map((x) => tf.squeeze(x, [0]) as tf.Tensor3D);
   });
-  if (factors) {
-    const [queries, keys] = factors;
-    const size = config.hidden_size / heads;
-    const rows = (from: number, to: number, head?: number): tf.Tensor3D =>
-      tf.tidy(() => {
-        const [first, count] = head === undefined ? [0, heads] : [head, 1];
-        const query = tf.slice(queries, [first, from, 0], [count, to - from, -1]);
-        const key = tf.slice(keys, [first, 0, 0], [count, -1, -1]);
-        const products = tf.matMul(query, key, false, true) as tf.Tensor3D; // [heads, rows, L]
-        return exact ? exactRows(products, size, from, causal) : featureRows(products, from, causal);
-      });
-    return { attention: { ...base, rows }, held: factors };
-  }
-  if (length > LONGEST_WHOLE)
-    throw new InputError(`${length} tokens: the map of ${kind} attention is rebuilt for at most ${LONGEST_WHOLE}`);
-  const whole = oneHotAttention(model, layer, qkv);
+  const [queries, keys] = factors;
   const rows = (from: number, to: number, head?: number): tf.Tensor3D =>
-    tf.slice(whole, [head ?? 0, from, 0], [head === undefined ? heads : 1, to - from, -1]);
-  return { attention: { ...base, rows }, held: [whole] };
+    tf.tidy(() => {
+      const [first, count] = head === undefined ? [0, heads] : [head, 1];
+      const query = tf.slice(queries, [first, from, 0], [count, to - from, -1]);
+      const key = tf.slice(keys, [first, 0, 0], [count, -1, -1]);
+      const products = tf.matMul(query, key, false, true) as tf.Tensor3D; // [heads, rows, L]
+      if (kind === 'softmax') return exactRows(products, size, from, causal);
+      if (kind === 'linformer') return mixedRows(products, size, parameter('value_projection'), qkv.shape[1]);
+      return featureRows(products, from, causal);
+    });
+  return { rows, held: factors };
 }
 
 function exactRows(products: tf.Tensor3D, size: number, from: number, causal: boolean): tf.Tensor3D {
@@ -141,38 +147,24 @@ function featureRows(products: tf.Tensor3D, from: number, causal: boolean): tf.T
   return tf.div(seen, tf.sum(seen, -1, true));
 }
 
+/** The mixtures of keys [1, heads, n, d] that Linformer attends to: E k. */
+function mixedKeys(k: tf.Tensor4D, projection: tf.Tensor2D): tf.Tensor4D {
+  const [, heads, length] = k.shape;
+  const e = tf.slice(projection, [0, 0], [-1, length]);
+  return tf.matMul(tf.tile(tf.reshape(e, [1, 1, -1, length]), [1, heads, 1, 1]), k);
+}
+
+/** What the attention to each mixture is attention to each token: the mixture's weights F [n, P], first L columns. */
+function mixedRows(products: tf.Tensor3D, size: number, projection: tf.Tensor2D, length: number): tf.Tensor3D {
+  const [heads, rows, mixtures] = products.shape;
+  const attention = tf.softmax(tf.mul(products, 1 / Math.sqrt(size)));
+  const weights = tf.slice(projection, [0, 0], [-1, length]) as tf.Tensor2D;
+  const flat = tf.matMul(tf.reshape(attention, [heads * rows, mixtures]) as tf.Tensor2D, weights);
+  return tf.reshape(flat, [heads, rows, length]);
+}
+
 /** Which keys [rows, L] the queries from `from` on see when each sees itself and those before. */
 function past(from: number, rows: number, length: number): tf.Tensor2D {
   const queries = tf.range(from, from + rows, 1, 'int32').reshape([rows, 1]);
   return tf.lessEqual(tf.range(0, length, 1, 'int32').reshape([1, length]), queries) as tf.Tensor2D;
-}
-
-/**
- * The attention matrices [heads, L, L] of a layer by running its attention on one-hot values, as many columns at a
- * time as a head has values.
- */
-export function oneHotAttention(model: LanguageModel, layer: number, qkv: tf.Tensor3D): tf.Tensor3D {
-  const { config } = model;
-  const heads = config.num_attention_heads;
-  const hidden = config.hidden_size;
-  const size = hidden / heads;
-  const [, length] = qkv.shape;
-  return tf.tidy(() => {
-    const attention = createAttention(config);
-    const parameters = Object.fromEntries(
-      attention.parameters.map(({ name }) => [name, model.parameters.get(`layers.${layer}.attention.${name}`)!]),
-    );
-    const keep = tf.ones([1, length]) as tf.Tensor2D;
-    const queriesAndKeys = tf.slice(qkv, [0, 0, 0], [1, length, 2 * hidden]);
-    const columns: tf.Tensor3D[] = [];
-    for (let first = 0; first < length; first += size) {
-      const out = tf.tidy(() => {
-        const block = tf.oneHot(tf.range(-first, length - first, 1, 'int32'), size); // [L, d]
-        const values = tf.reshape(tf.tile(tf.cast(block, 'float32'), [1, heads]), [1, length, hidden]);
-        return attention.attend(tf.concat([queriesAndKeys, values], 2) as tf.Tensor3D, keep, parameters);
-      });
-      columns.push(tf.transpose(tf.reshape(out, [length, heads, size]), [1, 0, 2])); // [heads, L, d]
-    }
-    return tf.slice(tf.concat(columns, 2), [0, 0, 0], [heads, length, length]) as tf.Tensor3D;
-  });
 }

@@ -17,14 +17,14 @@ export interface AttentionFeatures {
  * @param q queries [1, heads, L, d] of one sequence without padding
  * @param k its keys
  * @param projection W [m, d], absent for deterministic features
- * @returns undefined for a kind of attention that has none
+ * @throws Error for a kind of attention that has none
  */
 export function attentionFeatures(
   q: tf.Tensor4D,
   k: tf.Tensor4D,
   attention: AttentionConfig,
   projection: tf.Tensor2D | undefined,
-): AttentionFeatures | undefined {
+): AttentionFeatures {
   const { kind, kernel, kernel_epsilon: epsilon } = attention;
   switch (kind) {
     case 'favor-relu':
@@ -50,6 +50,6 @@ export function attentionFeatures(
       };
     }
     default:
-      return undefined;
+      throw new Error(`${kind} attention has no features`);
   }
 }

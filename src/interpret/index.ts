@@ -1,6 +1,6 @@
 export { type ApproximationError, approximationError, modelInputs, randomInputs } from './approximation.js';
 export { type ArrayFile, createArrayFile } from './arrayFile.js';
-export { allLayers, attentionLayers, type LayerAttention, oneHotAttention } from './attentionLayers.js';
+export { allLayers, attentionLayers, type LayerAttention } from './attentionLayers.js';
 export {
   type AttentionMapOptions,
   type AttentionTile,
@@ -22,6 +22,7 @@ export {
   residueMaps,
   topContacts,
 } from './contacts.js';
+export { oneHotAttention } from './oneHotAttention.js';
 export { type AttentionPair, strongestPairs } from './pairs.js';
 export { type ResidueSimilarity, residueSimilarity } from './similarity.js';
 export { type Chain, contactPairs, readChain, readStructure } from './structure.js';

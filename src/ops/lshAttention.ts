@@ -5,8 +5,8 @@ import { gatherRows } from './gatherRows.js';
 import { mergeHeads, splitHeads } from './heads.js';
 import { detached, recompute } from './recompute.js';
 
-// Score of a token with itself, so that it attends to itself only where there is nothing else (Reformer, section 2).
-const OWN = -1e5;
+/** Score of a token with itself, so that it attends to itself only where there is nothing else (Reformer, section 2). */
+export const OWN = -1e5;
 // Score of a key that must not be seen.
 const HIDDEN = -1e9;
 
@@ -118,7 +118,7 @@ function attendInChunks(
  * Positions sorted by bucket, then by position; padding last.
  * @returns [B heads hashes, L] int32
  */
-function sortedPositions(
+export function sortedPositions(
   q: tf.Tensor4D,
   keep: tf.Tensor2D,
   rotations: tf.Tensor2D,

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { attentionLayers, oneHotAttention } from '../../src/interpret/attentionLayers.js';
+import { attentionLayers } from '../../src/interpret/attentionLayers.js';
 import { attentionMap, attentionMaps, attentionRollout } from '../../src/interpret/attentionMaps.js';
+import { oneHotAttention } from '../../src/interpret/oneHotAttention.js';
 import { type AttentionConfig, newConfig } from '../../src/model/config.js';
 import { loadModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
@@ -86,6 +87,8 @@ describeEngines('attention maps of every kind', () => {
     ['favor-kernel', { kind: 'favor-kernel', kernel: 'sigmoid' }, 1e-5],
     ['linformer', { kind: 'linformer', projected_length: 8 }, 1e-5],
     ['lsh', { kind: 'lsh', num_hashes: 2, num_buckets: 4, chunk_length: 8 }, 1e-5],
+    ['lsh, causal', { kind: 'lsh', num_hashes: 2, num_buckets: 8, chunk_length: 4, causal: true }, 1e-5],
+    ['lsh of one chunk and round', { kind: 'lsh', num_hashes: 1, num_buckets: 4, chunk_length: 64 }, 1e-5],
   ];
   it.each(KINDS)('%s: equals the one-hot route', async (_, attention, tolerance) => {
     const sizes = { layers: 2, hidden: 32, heads: 2, feedForward: 32, dropout: 0, length: 64 };
@@ -103,7 +106,10 @@ describeEngines('attention maps of every kind', () => {
       expect(relativeDifference(await rebuilt.data(), await oneHot.data())).toBeLessThan(tolerance);
       const sums = await tf.sum(rebuilt, -1).data();
       if (attention.kind !== 'linformer') for (const sum of sums) expect(sum).toBeCloseTo(1, 4);
-      tf.dispose([rebuilt, oneHot]);
+      const middle = rows(7, 12, 1);
+      const same = tf.slice(rebuilt, [1, 7, 0], [1, 5, -1]);
+      expect(relativeDifference(await middle.data(), await same.data())).toBeLessThan(1e-6);
+      tf.dispose([rebuilt, oneHot, middle, same]);
     }
     expect(tf.memory().numTensors).toBe(before + 2);
     tf.dispose(inputs);
