@@ -114,7 +114,7 @@ async function layerRows(
     const [q, k] = splitHeads(qkv, heads);
     const pair = (): tf.Tensor4D[] => {
       if (kind === 'softmax') return [q, k];
-      if (kind === 'linformer') return [q, mixedKeys(k, parameter('key_projection'))];
+      if (kind === 'linformer') return [q, mixedKeys(qkv, parameter('key_projection'), heads)];
       const { queries, keys } = attentionFeatures(q, k, config.attention, parameter('projection'));
       return [queries, keys];
     };
@@ -147,11 +147,13 @@ function featureRows(products: tf.Tensor3D, from: number, causal: boolean): tf.T
   return tf.div(seen, tf.sum(seen, -1, true));
 }
 
-/** The mixtures of keys [1, heads, n, d] that Linformer attends to: E k. */
-function mixedKeys(k: tf.Tensor4D, projection: tf.Tensor2D): tf.Tensor4D {
-  const [, heads, length] = k.shape;
-  const e = tf.slice(projection, [0, 0], [-1, length]);
-  return tf.matMul(tf.tile(tf.reshape(e, [1, 1, -1, length]), [1, heads, 1, 1]), k);
+/** The mixtures of keys that Linformer attends to, E k: [1, heads, n, d]. */
+function mixedKeys(qkv: tf.Tensor3D, projection: tf.Tensor2D, heads: number): tf.Tensor4D {
+  const [, length, width] = qkv.shape;
+  const size = width / 3 / heads;
+  const keys = tf.reshape(tf.slice(qkv, [0, 0, width / 3], [1, length, width / 3]), [length, width / 3]);
+  const mixed = tf.matMul(tf.slice(projection, [0, 0], [-1, length]), keys); // [n, D]
+  return tf.expandDims(tf.transpose(tf.reshape(mixed, [-1, heads, size]), [1, 0, 2]), 0);
 }
 
 /** What the attention to each mixture is attention to each token: the mixture's weights F [n, P], first L columns. */
