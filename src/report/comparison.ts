@@ -1,48 +1,17 @@
+import type { Objective } from '../training/comparison/config.js';
+import type { ComparisonResults, CurvePoint, Spread } from '../training/comparison/results.js';
 import { type LinePoint, lineChart } from './charts/lines.js';
 import type { Report, ReportTable, Section } from './page.js';
 
-interface Spread {
-  mean: number;
-  deviation: number | null;
-}
-
-interface Curve {
-  attention: string;
-  objective: string;
-  step: number;
-  accuracy: Spread;
-}
-
-/** What `protein-lm experiment compare` writes to results.json. */
-export interface Comparison {
-  rows: {
-    attention: string;
-    objective: string;
-    parameters: number | null;
-    seeds: number;
-    diverged: number;
-    failed: number;
-    testAccuracy: Spread | null;
-    testPerplexity: Spread | null;
-    oodAccuracy: Spread | null;
-    oodPerplexity: Spread | null;
-    tokensPerSecond: Spread | null;
-    peakMemory: Spread | null;
-  }[];
-  curves: Curve[];
-  transfer: (Curve & { from: string })[];
-  lengths: { attention: string; length: number; secondsPerToken: number; peakMemory: number }[];
-}
-
-const OBJECTIVES: Record<string, string> = { masked: 'masked residues', causal: 'next residue' };
+const OBJECTIVES: Record<Objective, string> = { masked: 'masked residues', causal: 'next residue' };
 
 /** The comparison of attentions: its table, learning curves, cost against length, transfer. */
-export function comparisonReport(name: string, results: Comparison): Report {
+export function comparisonReport(name: string, results: ComparisonResults): Report {
   const sections: Section[] = [{ kind: 'table', heading: 'Results', table: resultsTable(results) }];
   const chart = (section: Omit<Extract<Section, { kind: 'chart' }>, 'kind'>) =>
     sections.push({ kind: 'chart', ...section });
   for (const objective of new Set(results.curves.map((curve) => curve.objective))) {
-    const what = OBJECTIVES[objective] ?? objective;
+    const what = OBJECTIVES[objective];
     chart({
       heading: `Learning curves: ${what}`,
       chart: lineChart({
@@ -93,14 +62,14 @@ export function comparisonReport(name: string, results: Comparison): Report {
   return { title: name, subtitle: 'Comparison of attentions', sections };
 }
 
-function accuracyPoint({ attention, step, accuracy }: Curve): LinePoint {
+function accuracyPoint({ attention, step, accuracy }: CurvePoint): LinePoint {
   const { mean, deviation } = accuracy;
   const ends = deviation === null ? {} : { low: mean - deviation, high: mean + deviation };
   return { x: step, y: mean, series: attention, ...ends };
 }
 
 /** What the converted models had reached before, as level lines. */
-function sourceLevels({ curves, transfer }: Comparison): LinePoint[] {
+function sourceLevels({ curves, transfer }: ComparisonResults): LinePoint[] {
   const last = Math.max(...transfer.map(({ step }) => step));
   return [...new Set(transfer.map(({ from }) => from))].flatMap((from) => {
     const end = curves.filter(({ attention }) => attention === from).at(-1);
@@ -108,11 +77,11 @@ function sourceLevels({ curves, transfer }: Comparison): LinePoint[] {
   });
 }
 
-function resultsTable({ rows }: Comparison): ReportTable {
+function resultsTable({ rows }: ComparisonResults): ReportTable {
   const percent = (value: Spread | null) => show(value, 100, 1);
   const columns: [string, string, (string | number | null)[]][] = [
     ['attention', 'attention', rows.map((row) => row.attention)],
-    ['objective', 'predicts', rows.map((row) => OBJECTIVES[row.objective] ?? row.objective)],
+    ['objective', 'predicts', rows.map((row) => OBJECTIVES[row.objective])],
     ['testAccuracy', 'test accuracy, %', rows.map((row) => percent(row.testAccuracy))],
     ['testPerplexity', 'test perplexity', rows.map((row) => show(row.testPerplexity, 1, 2))],
     ['oodAccuracy', 'out of distribution, %', rows.map((row) => percent(row.oodAccuracy))],

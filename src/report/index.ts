@@ -7,7 +7,7 @@ export { lineChart } from './charts/lines.js';
 export { residueMatrixChart } from './charts/matrix.js';
 export { scatterChart } from './charts/scatter.js';
 export { similarityChart } from './charts/similarity.js';
-export { type Comparison, comparisonReport } from './comparison.js';
+export { comparisonReport } from './comparison.js';
 export { type Report, type ReportTable, reportCharts, reportToHtml, type Section } from './page.js';
 export { chartToPng, chartToSvg } from './render.js';
 export {

@@ -50,9 +50,3 @@ export function shrinkMatrix(matrix: MatrixImage, factor: number): MatrixImage {
   }
   return { ...matrix, rows, columns, values };
 }
-
-/** The value below which a fraction of the finite `values` lies; the colour limit that one bright cell cannot spoil. */
-export function quantile(values: Float32Array, fraction: number): number {
-  const sorted = values.filter(Number.isFinite).sort();
-  return sorted.length === 0 ? 0 : sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))]!;
-}

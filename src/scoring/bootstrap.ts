@@ -1,5 +1,6 @@
+import { quantile } from '../data/quantile.js';
 import { Random } from '../data/random.js';
-import { argsort, quantile } from './metrics.js';
+import { argsort } from './metrics.js';
 
 export interface BootstrapOptions {
   /** Resamples; default 1000. */

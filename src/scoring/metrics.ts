@@ -1,3 +1,5 @@
+import { quantile } from '../data/quantile.js';
+
 /** The five measures ProteinGym reports of one assay. A measure is NaN where it is undefined (see each function). */
 export interface Metrics {
   spearman: number;
@@ -150,17 +152,4 @@ export function topRecall(measured: ArrayLike<number>, scores: ArrayLike<number>
     if (scores[i]! >= scoreCutoff) found++;
   }
   return best === 0 ? 0 : found / best;
-}
-
-/** Quantile by linear interpolation between order statistics (numpy's default), q in [0, 1]. NaN of nothing. */
-export function quantile(values: ArrayLike<number>, q: number): number {
-  const sorted = Float64Array.from(values).sort();
-  const at = (sorted.length - 1) * q;
-  const below = Math.floor(at);
-  const a = sorted[below];
-  const b = sorted[Math.min(below + 1, sorted.length - 1)];
-  if (a === undefined || b === undefined) return Number.NaN;
-  const t = at - below;
-  // numpy's two-sided formula: the rounding decides which rows reach an inclusive threshold.
-  return t >= 0.5 ? b - (b - a) * (1 - t) : a + (b - a) * t;
 }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { quantile } from '../../src/data/quantile.js';
 import { Random } from '../../src/data/random.js';
 import { aggregateAssays } from '../../src/scoring/aggregate.js';
 import { bootstrapSpearman } from '../../src/scoring/bootstrap.js';
-import { quantile, spearman } from '../../src/scoring/metrics.js';
+import { spearman } from '../../src/scoring/metrics.js';
 
 describe('bootstrap of Spearman', () => {
   const random = new Random(3);

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { evaluateScores, type Metrics, quantile, rank, spearman } from '../../src/scoring/metrics.js';
+import { quantile } from '../../src/data/quantile.js';
+import { evaluateScores, type Metrics, rank, spearman } from '../../src/scoring/metrics.js';
 
 fc.configureGlobal({ seed: 20 });
 

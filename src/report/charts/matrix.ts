@@ -1,6 +1,6 @@
+import { quantile } from '../../data/quantile.js';
 import type { Chart, Look, MatrixImage, VegaLiteSpec } from '../chart.js';
 import { PALETTES } from '../look.js';
-import { quantile } from '../matrix-image.js';
 
 export interface ResidueMatrixOptions {
   name: string;
@@ -22,7 +22,7 @@ export interface ResidueMatrixOptions {
 
 /** The colour limit for a map: its 99.5th percentile, or its maximum where nearly everything is zero. */
 export function colourLimit(values: Float32Array): number {
-  const limit = quantile(values, 0.995);
+  const limit = quantile(values.filter(Number.isFinite), 0.995);
   if (limit > 0) return limit;
   let maximum = 0;
   for (const value of values) maximum = Math.max(maximum, value);
