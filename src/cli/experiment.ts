@@ -5,6 +5,7 @@ import { from } from 'arquero';
 import { Command } from 'commander';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
+import { lockFolder } from '../data/lock.js';
 import type { CellResult } from '../training/comparison/cell.js';
 import type { Cell, Comparison } from '../training/comparison/config.js';
 import type { ComparisonResults, ComparisonRow, Spread } from '../training/comparison/results.js';
@@ -24,6 +25,8 @@ interface CellOptions extends CommonOptions {
 
 /** Exit code of an experiment that a signal stopped, as shells give it for Ctrl-C. */
 const INTERRUPTED = 130;
+/** Milliseconds that a cell waits for another process to leave its folder. */
+const PATIENCE = 120_000;
 
 /** `protein-lm experiment compare`: the same training for a list of attentions, as a table and charts. */
 export function experimentCommand(): Command {
@@ -39,7 +42,10 @@ export function experimentCommand(): Command {
       'folder of the experiment: runs, results.json, results.csv, report.html, figures',
     );
   addCommonOptions(compare, 'device', 'threads');
-  compare.action(compareAttentions);
+  compare.action(async (options: CompareOptions) => {
+    const release = await lockFolder(options.out);
+    await compareAttentions(options).finally(release);
+  });
   compare.addHelpText('after', EXAMPLE);
   addExamples(compare, 'protein-lm experiment compare --config compare.json --out experiments/paper');
   const cell = new Command('cell').argument('<folder>').requiredOption('--folders <folder>');
@@ -194,11 +200,14 @@ async function workOnCell(folder: string, options: CellOptions): Promise<void> {
   process.on('SIGINT', () => controller.abort()).on('SIGTERM', () => controller.abort());
   // Killed, the experiment closes this pipe: a cell must not go on beside the one that takes its place.
   process.stdin.on('end', () => process.exit(INTERRUPTED)).resume();
+  // The cell's process of an experiment that was killed ends after its step.
+  const release = await lockFolder(folder, PATIENCE);
   const engine = await startEngine(options.device, { threads: options.threads });
   try {
     await runCell(folder, options.folders, controller.signal);
   } finally {
     await engine.stop();
+    release();
   }
   if (!readResult(folder)) process.exitCode = INTERRUPTED;
 }

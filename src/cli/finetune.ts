@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
+import { lockFolder } from '../data/lock.js';
 import type { LanguageModel } from '../model/model.js';
 import type { Assay } from '../scoring/assay.js';
 import type { Method } from '../scoring/heads/assayHead.js';
@@ -101,7 +102,10 @@ export function finetuneCommand(): Command {
   addVariantTableOptions(command, true);
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
-  command.action(finetune);
+  command.action(async (options: FinetuneOptions) => {
+    const release = options.save === undefined ? undefined : await lockFolder(options.save);
+    await finetune(options).finally(release);
+  });
   command.addHelpText(
     'after',
     `

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
+import { lockFolder } from '../data/lock.js';
 import type { TokenStore } from '../data/store.js';
+import type { Engine } from '../engines/index.js';
 import {
   type AttentionConfig,
   convertConfig,
@@ -165,10 +167,13 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   const { startTraining, resumeTraining, train } = await import('../training/run.js');
   const log = (line: string) => quiet || process.stderr.write(`${line}\n`);
 
-  let store = await openTrainingData(options);
-  if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
-  const engine = await startEngine(options.device, { threads: options.threads, precision: options.precision });
+  const release = await lockFolder(out);
+  let store: TokenStore | undefined;
+  let engine: Engine | undefined;
   try {
+    store = await openTrainingData(options);
+    if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
+    engine = await startEngine(options.device, { threads: options.threads, precision: options.precision });
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;
     if (fresh) {
@@ -183,7 +188,8 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     await runWithProgress(options, training, store!, train);
   } finally {
     store?.close();
-    await engine.stop();
+    await engine?.stop();
+    release();
   }
 }
 

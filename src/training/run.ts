@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { microBatches, trainingBatches } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
+import { lockFolder } from '../data/lock.js';
 import { hash53 } from '../data/random.js';
 import type { TokenStore } from '../data/store.js';
 import { type ModelConfig, maxLength } from '../model/config.js';
@@ -106,7 +107,8 @@ function contentKey(store: TokenStore): string {
 /**
  * Trains until the recipe's budget is used up or the signal comes, in the folder `run`: metrics, validation and
  * checkpoints as it goes. Stopped and gone on with, it takes the same steps as if it had never stopped.
- * @throws InputError where the data is not the run's, the folder holds another run, or the loss is no longer a number
+ * @throws InputError where the data is not the run's, the folder holds another run or another process writes it, or the
+ * loss is no longer a number
  */
 export async function train(
   run: string,
@@ -114,11 +116,25 @@ export async function train(
   store: TokenStore,
   options: TrainOptions = {},
 ): Promise<TrainingResult> {
-  const { model, optimizer, state } = training;
-  const { recipe } = state;
+  const { state } = training;
   const cadence = { ...DEFAULT_CADENCE, ...options.cadence };
-  checkStart(run, state, store);
-  mkdirSync(run, { recursive: true });
+  const release = await lockFolder(run);
+  try {
+    checkStart(run, state, store);
+    return await trainLocked(run, training, store, { ...options, cadence });
+  } finally {
+    release();
+  }
+}
+
+async function trainLocked(
+  run: string,
+  { model, optimizer, state }: Training,
+  store: TokenStore,
+  options: TrainOptions & { cadence: Cadence },
+): Promise<TrainingResult> {
+  const { recipe } = state;
+  const { cadence } = options;
   removeUnfinished(run);
   const log = new MetricsLog(run);
   await log.truncate(state.step);
@@ -249,8 +265,7 @@ function checkStart(run: string, state: TrainingState, store: TokenStore): void 
   if (latest && latest.step > state.step) {
     throw new InputError(`${run}: it holds a run of ${latest.step} steps; add --resume, or give another folder`);
   }
-  if (!existsSync(run) || latest) return;
-  if (existsSync(join(run, 'config.json'))) {
+  if (!latest && existsSync(join(run, 'config.json'))) {
     throw new InputError(`${run}: it holds a model that is no run; give another folder`);
   }
 }

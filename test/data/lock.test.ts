@@ -1,0 +1,58 @@
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { lockFolder } from '../../src/data/lock.js';
+import { temporaryFolder } from '../training/tiny.js';
+
+const folder = temporaryFolder();
+
+test('a folder is made, locked, and both are gone afterwards where nothing was written', async () => {
+  const release = await lockFolder(join(folder, 'a', 'b'));
+  const owner = JSON.parse(readFileSync(join(folder, 'a', 'b', '.lock'), 'utf8'));
+  expect(owner).toMatchObject({ pid: process.pid, host: hostname() });
+  const again = await lockFolder(join(folder, 'a', '.', 'b'));
+  release();
+  release();
+  expect(existsSync(join(folder, 'a', 'b', '.lock'))).toBe(true);
+  again();
+  expect(existsSync(join(folder, 'a'))).toBe(false);
+  expect(existsSync(folder)).toBe(true);
+});
+
+test('a folder with something in it stays', async () => {
+  const run = join(folder, 'kept');
+  const release = await lockFolder(run);
+  writeFileSync(join(run, 'model'), '');
+  release();
+  expect(existsSync(join(run, 'model'))).toBe(true);
+  expect(existsSync(join(run, '.lock'))).toBe(false);
+});
+
+/** A folder with this text in its lock, last touched so many minutes ago. */
+function lockedFolder(name: string, text: string, minutes = 0): string {
+  const run = join(folder, name);
+  mkdirSync(run);
+  writeFileSync(join(run, '.lock'), text);
+  const then = new Date(Date.now() - 60_000 * minutes);
+  utimesSync(join(run, '.lock'), then, then);
+  return run;
+}
+
+test("another machine's lock holds while it is touched", async () => {
+  const text = JSON.stringify({ pid: 12, host: 'elsewhere', began: '1' });
+  const run = lockedFolder('elsewhere', text, 10);
+  await expect(lockFolder(run)).rejects.toThrow(
+    `${run}: process 12 on elsewhere is writing it (${run}/.lock); wait for its end, or stop it`,
+  );
+  expect(readFileSync(join(run, '.lock'), 'utf8')).toBe(text);
+  (await lockFolder(lockedFolder('silent', text, 20)))();
+});
+
+test('the lock of a process that has ended is taken over, also where its number lives on', async () => {
+  const dead = JSON.stringify({ pid: 2 ** 22 + 1, host: hostname(), began: '1' });
+  (await lockFolder(lockedFolder('dead', dead)))();
+  const reused = JSON.stringify({ pid: process.ppid, host: hostname(), began: 'at another time' });
+  (await lockFolder(lockedFolder('reused', reused)))();
+  (await lockFolder(lockedFolder('never written', '', 1)))();
+});
