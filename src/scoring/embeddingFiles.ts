@@ -1,8 +1,9 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { finished, pipeline } from 'node:stream/promises';
-import { fixedSizeList, float32, int32, tableFromArrays, tableToIPC, utf8 } from '@uwdata/flechette';
+import { type DataType, fixedSizeList, float32, int32, utf8 } from '@uwdata/flechette';
 import yazl from 'yazl';
+import { createArrowFile } from '../data/arrowFile.js';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
 import type { Pool } from './embeddings.js';
@@ -36,7 +37,7 @@ export interface EmbeddingWriter {
  * - `arrow` columns `sequence_id`, `position`, `residue`, `embedding`;
  * - `npy` [residues, D], for a single sequence.
  *
- * All are float32, and all but `arrow` are written as the embeddings come.
+ * All are float32, and written as the embeddings come.
  *
  * @param size D
  */
@@ -227,34 +228,36 @@ async function safetensorsWriter(path: string, perResidue: boolean, size: number
   };
 }
 
+/** Bytes of values of a record batch. */
+const ARROW_BATCH = 2 ** 24;
+
 async function arrowWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
-  const ids: string[] = [];
-  const positions: number[] = [];
-  const residues: string[] = [];
-  const embeddings: Float32Array[] = [];
+  const embedding = fixedSizeList(float32(), size);
+  const types: Record<string, DataType> = perResidue
+    ? { sequence_id: utf8(), position: int32(), residue: utf8(), embedding }
+    : { sequence_id: utf8(), embedding };
+  const file = await createArrowFile(path, types);
+  const most = Math.ceil(ARROW_BATCH / (4 * size));
+  const columns: Record<string, unknown[]> = Object.fromEntries(Object.keys(types).map((name) => [name, []]));
+  const flush = async (): Promise<void> => {
+    await file.append(columns);
+    for (const column of Object.values(columns)) column.length = 0;
+  };
   return {
     async append({ id, sequence, values }) {
       for (let row = 0; row < values.length / size; row++) {
-        ids.push(id);
-        embeddings.push(values.slice(row * size, (row + 1) * size));
-        if (!perResidue) continue;
-        positions.push(row + 1);
-        residues.push(sequence[row]!);
+        columns.sequence_id!.push(id);
+        columns.position?.push(row + 1);
+        columns.residue?.push(sequence[row]);
+        columns.embedding!.push(values.slice(row * size, (row + 1) * size));
+        if (columns.embedding!.length === most) await flush();
       }
     },
     async close() {
-      const columns: Record<string, unknown[]> = perResidue
-        ? { sequence_id: ids, position: positions, residue: residues, embedding: embeddings }
-        : { sequence_id: ids, embedding: embeddings };
-      const types = {
-        sequence_id: utf8(),
-        position: int32(),
-        residue: utf8(),
-        embedding: fixedSizeList(float32(), size),
-      };
-      await writeFileAtomic(path, tableToIPC(tableFromArrays(columns, { types }), { format: 'file' })!);
+      if (columns.embedding!.length > 0) await flush();
+      await file.close();
     },
-    async abort() {},
+    abort: file.discard,
   };
 }
 
