@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
 import { buildStore, type SplitOptions } from '../data/build.js';
@@ -15,21 +16,24 @@ import {
 } from '../data/statistics.js';
 import { openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
+import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
 import { type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
-/** `protein-lm data`: `build` and `stats`. */
+/** `protein-lm data`: `build`, `stats` and `cache`. */
 export function dataCommand(): Command {
   const command = new Command('data')
     .description('Turn FASTA files into training data, and look at both.')
     .helpCommand(false)
     .addCommand(buildCommand())
-    .addCommand(statsCommand());
+    .addCommand(statsCommand())
+    .addCommand(cacheCommand());
   return addExamples(
     command,
     'protein-lm data stats proteins.fasta.gz',
     'protein-lm data build proteins.fasta.gz --out proteins.tokens',
+    'protein-lm data cache --prune 30',
   );
 }
 
@@ -234,6 +238,47 @@ function describe(items: [name: string, statistics: SequenceStatistics][]): stri
     columns(['residue', ...names.map((name) => (name === 'residues' ? 'share' : name))], composition),
     unusual.length === 0 ? 'no unusual letters\n' : columns(['unusual letter', ...names], unusual),
   ];
+}
+
+interface CacheOptions extends CommonOptions {
+  prune?: number;
+  clear?: boolean;
+}
+
+function cacheCommand(): Command {
+  const command = new Command('cache')
+    .description(
+      'List what --fasta left in the cache, or remove it: it is built again where it is needed, but a run that began ' +
+        'with it then wants its --fasta once more to be resumed.',
+    )
+    .option('--prune <days>', 'remove what was not used for so many days', number(0))
+    .option('--clear', 'remove everything')
+    .action(cache);
+  addCommonOptions(command);
+  return addExamples(command, 'protein-lm data cache', 'protein-lm data cache --prune 30');
+}
+
+async function cache({ prune, clear }: CacheOptions): Promise<void> {
+  const { cacheFolder, listCache, removeFromCache } = await import('../data/cache.js');
+  if (prune !== undefined && clear) throw new UsageError('--clear removes everything; leave out --prune');
+  const entries = await listCache();
+  const days = clear ? Number.NEGATIVE_INFINITY : (prune ?? Number.POSITIVE_INFINITY);
+  const old = entries.filter(({ lastUsed }) => Date.now() - lastUsed.getTime() > days * 86_400_000);
+  const megabytes = (of: typeof entries) => count(of.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6);
+  if (prune !== undefined || clear) {
+    await removeFromCache(old);
+    process.stdout.write(`removed ${old.length} of ${entries.length} from ${cacheFolder()}: ${megabytes(old)} MB\n`);
+    return;
+  }
+  const rows = entries.map(({ folder, bytes, lastUsed, manifest }) => [
+    manifest?.sources.map(({ file }) => basename(file)).join(', ') ?? 'unfinished',
+    manifest ? count(manifest.sequences) : '',
+    count(bytes / 1e6),
+    lastUsed.toISOString().slice(0, 10),
+    basename(folder),
+  ]);
+  process.stdout.write(`${cacheFolder()}: ${megabytes(entries)} MB\n`);
+  if (rows.length > 0) process.stdout.write(columns(['from', 'sequences', 'MB', 'last used', 'folder'], rows));
 }
 
 /** Warnings about the input, a line each, on standard error. They appear with `--quiet`, too. */

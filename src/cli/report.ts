@@ -33,12 +33,13 @@ export function reportCommand(): Command {
     )
     .argument(
       '<source>',
-      'a run folder, maps (.npz, .safetensors), or a table that score, attention, contacts or similarity wrote',
+      'a run folder, maps (.npy, .npz, .safetensors, .csv), or a table that score, contacts, similarity or ' +
+        'attention --approximation-error wrote',
     )
     .option('--out <file>', 'HTML file (default: report.html in a run folder, else <source>.html)')
     .option('--charts <folder>', 'also write each chart as .svg and .png into this folder')
     .addOption(new Option('--theme <name>', 'colours of --charts').choices(['light', 'dark']).default('light'))
-    .option('--fasta <file>', 'the proteins of scores or contacts, for the residues that the table does not name')
+    .option('--fasta <file>', 'the proteins of a table, for the residues that it does not name')
     .option('--assay <file>', 'measured values of the variants, to compare the scores with')
     .option('--structure <file>', 'structure to lay under contacts (.pdb, .cif)')
     .option('--chain <id>', 'its chain (default: the first)')
@@ -106,13 +107,15 @@ async function fileReport(source: string, options: ReportOptions): Promise<Repor
   const has = (...columns: string[]) => columns.every((column) => names.includes(column));
   if (has('residue_a', 'residue_b', 'attention', 'blosum62')) return similarityFrom(table, source);
   if (has('estimator', 'num_features', 'matrix_error')) return approximationFrom(table, source);
+  if (has('layer', 'head', 'query', 'key', 'attention') && !has('query_residue'))
+    return mapsFrom(table, source, options);
   if (has('i', 'j', 'probability')) return contactsFrom(table, source, options);
   if (has('score') && names.some((name) => ['variant', 'mutant', 'mutation'].includes(name)))
     return scoresFrom(table, source, options);
   if (has('position', 'wild_type')) return scoresFrom(unfold(table), source, options);
   throw new InputError(
-    `${source}: no table that a report is made of (columns ${names.join(', ')}): give what score, contacts, ` +
-      'similarity or attention --approximation-error wrote',
+    `${source}: no table that a report is made of (columns ${names.join(', ')}): give maps, or what score, ` +
+      'contacts, similarity or attention --approximation-error wrote',
   );
 }
 
@@ -156,6 +159,12 @@ function rowsByProtein(columns: Cells, rows: number, fallback: string): Map<stri
   return groups;
 }
 
+/** The sequences of `--fasta`, by identifier. */
+async function sequencesOf({ fasta }: ReportOptions): Promise<Map<string, string>> {
+  const records = fasta === undefined ? [] : await readAllProteins(fasta);
+  return new Map(records.map(({ id, sequence }) => [id, sequence]));
+}
+
 /** A matrix of scores (a row a position, a column a residue) as a row a substitution. */
 function unfold(table: ColumnTable): Cells {
   const columns = cells(table);
@@ -184,9 +193,7 @@ async function scoresFrom(source: ColumnTable | Cells, path: string, options: Re
   const scores = numbers(columns.score);
   const measured = options.assay === undefined ? undefined : await measuredValues(options.assay);
   const inTable = columns.DMS_score && numbers(columns.DMS_score);
-  const sequences = new Map(
-    options.fasta === undefined ? [] : (await readAllProteins(options.fasta)).map(({ id, sequence }) => [id, sequence]),
-  );
+  const sequences = await sequencesOf(options);
   const groups = [...rowsByProtein(columns, scores.length, withoutExtension(basename(path)))].map(([id, rows]) => ({
     id,
     rows,
@@ -252,15 +259,53 @@ async function measuredValues(path: string): Promise<Map<string, number>> {
   );
 }
 
+/** Maps as rows: token 0 is <cls>, residues count from 1. */
+async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions): Promise<Report> {
+  const { mapsReport } = await import('../report/reports.js');
+  const columns = cells(table);
+  const [query, key, attention] = [columns.query, columns.key, columns.attention].map(numbers);
+  const known = await sequencesOf(options);
+  const groups = [...rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)))].map(([id, rows]) => ({
+    id,
+    rows,
+  }));
+  const proteins = choose(groups, path, options).map(({ id, rows }) => {
+    let [first, last] = [Number.POSITIVE_INFINITY, 0];
+    for (const row of rows) {
+      first = Math.min(first, query[row]);
+      last = Math.max(last, query[row]);
+    }
+    const length = first === 0 ? last - 1 : last;
+    const sequence = known.get(id) ?? 'X'.repeat(length);
+    if (sequence.length !== length)
+      throw new InputError(`${path}: the maps of ${id} are of ${length} residues, its sequence has ${sequence.length}`);
+    const of = (column: ArrayLike<unknown>) => {
+      const names = new Set(rows.map((row) => String(column[row])));
+      return [...names].map((name) => (name === 'mean' ? name : Number(name)));
+    };
+    const [layers, heads] = [of(columns.layer), of(columns.head)];
+    const maps = layers.flatMap(() => heads.map(() => new Float32Array(length * length)));
+    const places = (names: (number | 'mean')[]) => new Map(names.map((name, place) => [String(name), place]));
+    const [layerPlaces, headPlaces] = [places(layers), places(heads)];
+    for (const row of rows) {
+      const [i, j] = [query[row] - 1, key[row] - 1];
+      if (!(i >= 0 && i < length && j >= 0 && j < length)) continue;
+      const layer = layerPlaces.get(String(columns.layer[row]))!;
+      const head = headPlaces.get(String(columns.head[row]))!;
+      maps[layer * heads.length + head][i * length + j] = attention[row];
+    }
+    return { id, sequence, layers, heads, maps };
+  });
+  return mapsReport(basename(path), proteins);
+}
+
 async function contactsFrom(table: ColumnTable, path: string, options: ReportOptions): Promise<Report> {
   const { contactPairs, readChain } = await import('../interpret/structure.js');
   const { contactsReport } = await import('../report/reports.js');
   const columns = cells(table);
   const [i, j, probability] = [columns.i, columns.j, columns.probability].map(numbers);
   const chain = options.structure === undefined ? undefined : readChain(options.structure, options.chain);
-  const sequences = new Map(
-    options.fasta === undefined ? [] : (await readAllProteins(options.fasta)).map(({ id, sequence }) => [id, sequence]),
-  );
+  const sequences = await sequencesOf(options);
   const groups = [...rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)))].map(([id, rows]) => ({
     id,
     rows,

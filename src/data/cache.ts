@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type BuildOptions, buildStore, spool } from './build.js';
 import { type FastaSource, sourceList } from './fasta.js';
 import { readError } from './files.js';
-import { openStore, type TokenStore } from './store.js';
+import { openStore, type StoreManifest, type TokenStore } from './store.js';
 import { Warnings } from './warnings.js';
 
 /** Where `cacheStore` keeps stores: `$XDG_CACHE_HOME/protein-lm/data`, or below `~/.cache`. */
@@ -34,6 +34,9 @@ export async function cacheStore(
     if (existsSync(folder)) {
       const store = await openStore(folder).catch(() => undefined);
       if (store) {
+        // The folder's date says when it was last used.
+        const now = new Date();
+        await utimes(folder, now, now);
         warnings.addAll(store.manifest.warnings);
         return { store, built: false };
       }
@@ -49,6 +52,48 @@ export async function cacheStore(
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** A store in the cache, or what a process that was killed left there. */
+export interface CacheEntry {
+  folder: string;
+  bytes: number;
+  lastUsed: Date;
+  /** Absent where the store is not whole. */
+  manifest?: StoreManifest;
+}
+
+/** What the cache holds, last used first. */
+export async function listCache(): Promise<CacheEntry[]> {
+  const cache = cacheFolder();
+  const names = await readdir(cache).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const entries = await Promise.all(
+    names.map(async (name): Promise<CacheEntry> => {
+      const folder = join(cache, name);
+      const store = await openStore(folder).catch(() => undefined);
+      store?.close();
+      const { mtime } = await stat(folder);
+      return { folder, bytes: await bytesBelow(folder), lastUsed: mtime, manifest: store?.manifest };
+    }),
+  );
+  return entries.sort((a, b) => b.lastUsed.getTime() - a.lastUsed.getTime());
+}
+
+/** Removes entries of the cache. What needs them again is built again. */
+export async function removeFromCache(entries: readonly CacheEntry[]): Promise<void> {
+  for (const { folder } of entries) await rm(folder, { recursive: true, force: true });
+}
+
+async function bytesBelow(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(folder, { recursive: true })) {
+    const item = await stat(join(folder, name));
+    if (item.isFile()) bytes += item.size;
+  }
+  return bytes;
 }
 
 /** Everything that the contents of a store follow from. */

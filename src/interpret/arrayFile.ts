@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import { InputError } from '../data/errors.js';
+import { writeFileAtomic } from '../data/files.js';
 
 export interface ArraySpec {
   name: string;
@@ -27,7 +28,7 @@ export const ARRAY_FORMATS = ['.npy', '.npz', '.safetensors'] as const;
  * Begins a file of float32 arrays, in the format of its extension: `.npy` (one array), `.npz`, `.safetensors`.
  * Until `close` it has a temporary name.
  * @param strings small texts that belong to the arrays, by name: `.npz` has them as arrays of text, `.safetensors` as
- * metadata, `.npy` drops them
+ * metadata, `.npy` in a file of JSON beside it, `FILE.npy.json`
  * @throws InputError for another extension, and for several arrays in an `.npy`
  */
 export async function createArrayFile(
@@ -40,7 +41,12 @@ export async function createArrayFile(
   if (format === '.npy') {
     if (arrays.length !== 1)
       throw new InputError(`${path}: an .npy holds one array, these are ${arrays.length}: use .npz or .safetensors`);
-    return streamFile(path, temporary, npyHeader('<f4', arrays[0].shape), arrays);
+    const file = await streamFile(path, temporary, npyHeader('<f4', arrays[0].shape), arrays);
+    const close = async (): Promise<void> => {
+      await writeFileAtomic(`${path}.json`, `${JSON.stringify(strings, null, 1)}\n`);
+      await file.close();
+    };
+    return { ...file, close };
   }
   if (format === '.safetensors') return streamFile(path, temporary, safetensorsHeader(arrays, strings), arrays);
   if (format === '.npz') return zipFile(path, temporary, arrays, strings);

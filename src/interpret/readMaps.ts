@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { extname } from 'node:path';
 import { InputError } from '../data/errors.js';
 import { SafetensorsFile } from '../model/safetensors.js';
@@ -17,15 +17,18 @@ export interface ExportedMaps {
 /** Bytes of a protein's maps that are read into memory. */
 const LARGEST = 2 ** 31;
 
+const OPEN: Record<string, (path: string) => Arrays> = {
+  '.npy': openNpy,
+  '.npz': openNpz,
+  '.safetensors': openSafetensors,
+};
+
 /**
- * Reads the maps that `protein-lm attention` wrote to an .npz or .safetensors file.
+ * Reads the maps that `protein-lm attention` wrote to an .npy, .npz or .safetensors file.
  * @throws InputError for other files, damaged ones, and maps too large to look at
  */
 export function readMaps(path: string): ExportedMaps[] {
-  const extension = extname(path).toLowerCase();
-  if (extension === '.npy')
-    throw new InputError(`${path}: an .npy does not say whose maps it holds: export .npz or .safetensors`);
-  const { strings, arrays } = extension === '.npz' ? openNpz(path) : openSafetensors(path);
+  const { strings, arrays } = OPEN[extname(path).toLowerCase()](path);
   const fields = ['sequences', 'layers', 'heads', 'tokens'].map((name) => strings.get(name));
   if (fields.some((field) => field === undefined))
     throw new InputError(`${path}: no attention maps: export them with protein-lm attention --out maps.npz`);
@@ -82,27 +85,83 @@ function openSafetensors(path: string): Arrays {
   }));
 }
 
-/** A zip file of stored .npy members: what numpy.savez and `protein-lm attention` write. */
-function openNpz(path: string): Arrays {
-  const fail = (what: string): never => {
-    throw new InputError(`${path}: ${what}: export it again with protein-lm attention`);
-  };
+type Bytes = (from: number, length: number) => Buffer;
+
+function fail(path: string, what: string): never {
+  throw new InputError(`${path}: ${what}: export it again with protein-lm attention`);
+}
+
+/** Opens a file for `use`, which is given what reads its bytes, and its size. */
+function readFile<T>(path: string, use: (bytes: Bytes, size: number) => T): T {
   let file: number;
   try {
     file = openSync(path, 'r');
   } catch (error) {
     throw new InputError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
-  const bytes = (from: number, length: number): Buffer => {
-    const buffer = Buffer.alloc(length);
-    if (readSync(file, buffer, 0, length, from) < length) fail('ends early');
-    return buffer;
-  };
   try {
     const { size } = fstatSync(file);
+    const bytes = (from: number, length: number): Buffer => {
+      if (!(from >= 0 && from + length <= size)) fail(path, 'ends early');
+      const buffer = Buffer.alloc(length);
+      readSync(file, buffer, 0, length, from);
+      return buffer;
+    };
+    return use(bytes, size);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** What an .npy file, or a member of an .npz, says of itself: its type, its values, and where they begin. */
+function npyHeader(bytes: Bytes, start: number): { descr: string; size: number; from: number } {
+  const length = bytes(start, 10).readUInt16LE(8);
+  const header = bytes(start + 10, length).toString('latin1');
+  const descr = /'descr': '([^']+)'/.exec(header)?.[1] ?? '';
+  const shape = (/'shape': \(([^)]*)\)/.exec(header)?.[1] ?? '').split(',').map((part) => part.trim());
+  const size = shape.filter(Boolean).reduce((product, part) => product * Number(part), 1);
+  return { descr, size, from: start + 10 + length };
+}
+
+/** Float32 values of a file, read when they are asked for. */
+function floats(path: string, from: number, size: number): { size: number; read(): Float32Array } {
+  return {
+    size,
+    read: () =>
+      readFile(path, (bytes) => {
+        const { buffer, byteOffset } = bytes(from, 4 * size);
+        return new Float32Array(buffer, byteOffset, size);
+      }),
+  };
+}
+
+/** One array, and beside it what it is of. */
+function openNpy(path: string): Arrays {
+  const about = `${path}.json`;
+  if (!existsSync(about))
+    throw new InputError(`${path}: ${about} is missing, which says whose maps these are: keep the two together`);
+  let strings: Map<string, string>;
+  let id: string;
+  try {
+    strings = new Map(Object.entries(JSON.parse(readFileSync(about, 'utf8'))));
+    [id] = Object.keys(JSON.parse(strings.get('sequences')!));
+  } catch {
+    return fail(about, 'does not say whose maps these are');
+  }
+  return readFile(path, (bytes) => {
+    if (bytes(0, 6).toString('latin1') !== '\x93NUMPY') fail(path, 'no .npy file');
+    const { descr, size, from } = npyHeader(bytes, 0);
+    if (descr !== '<f4') fail(path, `no float32 values (${descr})`);
+    return { strings, arrays: new Map([[id, floats(path, from, size)]]) };
+  });
+}
+
+/** A zip file of stored .npy members: what numpy.savez and `protein-lm attention` write. */
+function openNpz(path: string): Arrays {
+  return readFile(path, (bytes, size) => {
     const tail = bytes(Math.max(0, size - 65_557), Math.min(size, 65_557));
     const end = tail.lastIndexOf('PK\x05\x06', undefined, 'latin1');
-    if (end < 0) fail('no .npz file, or a truncated one');
+    if (end < 0) fail(path, 'no .npz file, or a truncated one');
     let [count, length, start] = [
       tail.readUInt16LE(end + 10),
       tail.readUInt32LE(end + 12),
@@ -119,37 +178,23 @@ function openNpz(path: string): Arrays {
       const nameLength = directory.readUInt16LE(at + 28);
       const extraLength = directory.readUInt16LE(at + 30);
       const name = directory.toString('utf8', at + 46, at + 46 + nameLength).replace(/\.npy$/, '');
-      if (directory.readUInt16LE(at + 10) !== 0) fail('compressed members');
+      if (directory.readUInt16LE(at + 10) !== 0) fail(path, 'compressed members');
       let offset = directory.readUInt32LE(at + 42);
       if (offset === 0xffffffff) offset = zip64Offset(directory, at, nameLength, extraLength);
       at += 46 + nameLength + extraLength + directory.readUInt16LE(at + 32);
       const local = bytes(offset, 30);
       const member = offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
-      const headerLength = bytes(member, 10).readUInt16LE(8);
-      const header = bytes(member + 10, headerLength).toString('latin1');
-      const descr = /'descr': '([^']+)'/.exec(header)?.[1] ?? '';
-      const shape = (/'shape': \(([^)]*)\)/.exec(header)?.[1] ?? '').split(',').map((part) => part.trim());
-      const values = shape.filter(Boolean).reduce((product, part) => product * Number(part), 1);
-      const from = member + 10 + headerLength;
+      const { descr, size: values, from } = npyHeader(bytes, member);
       if (descr.startsWith('<U')) {
         const text = bytes(from, 4 * Number(descr.slice(2)));
         const points = Array.from({ length: text.length / 4 }, (_, i) => text.readUInt32LE(4 * i));
         result.strings.set(name, String.fromCodePoint(...points.filter((point) => point > 0)));
       } else if (descr === '<f4') {
-        const read = (): Float32Array => {
-          const values32 = new Float32Array(values);
-          const again = openSync(path, 'r');
-          readSync(again, new Uint8Array(values32.buffer), 0, values32.byteLength, from);
-          closeSync(again);
-          return values32;
-        };
-        result.arrays.set(name, { size: values, read });
+        result.arrays.set(name, floats(path, from, values));
       }
     }
     return result;
-  } finally {
-    closeSync(file);
-  }
+  });
 }
 
 /** The offset of a member past 4 GB: in the extra field 1, after the sizes that overflow too. */
