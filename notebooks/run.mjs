@@ -1,5 +1,6 @@
 // Runs the notebooks from top to bottom, as a reader would: in a folder of their own with protein-lm installed from its
 // packed tarball. `node notebooks/run.mjs` checks them; `--write` also puts the results into the notebooks here.
+// PROTEIN_LM_ASSAY is for the one on scores; with --write it is left out: the assay's values are not ours to publish.
 // Needs Jupyter's nbconvert; where it is missing, says so and does nothing.
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -20,6 +21,7 @@ const TSLAB = 'tslab@1.0.22';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = join(here, '..');
 const write = process.argv.includes('--write');
+if (write) delete process.env.PROTEIN_LM_ASSAY;
 
 if (spawnSync('jupyter', ['nbconvert', '--version']).status !== 0) {
   console.log('skipped: notebooks (jupyter nbconvert is missing; Debian: apt-get install jupyter-nbconvert)');

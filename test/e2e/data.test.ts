@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { RESIDUES } from '../../src/data/alphabet.js';
+import { cacheStore, listCache } from '../../src/data/cache.js';
 import { runCli } from './cli.js';
 
 const EXECUTABLE = fileURLToPath(new URL('../../bin/protein-lm', import.meta.url));
@@ -167,5 +168,35 @@ describe('data stats', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^length +train +validation +test$/m);
     expect(stdout).toContain('no unusual letters');
+  });
+});
+
+describe('data cache', () => {
+  test('lists what --fasta left there, and removes it', async () => {
+    vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+    const cache = join(folder, 'cache', 'protein-lm', 'data');
+    expect(await run(['cache'])).toEqual({ code: 0, signal: null, stdout: `${cache}: 0 MB\n`, stderr: '' });
+    write('a.fasta', proteins);
+    write('b.fasta', `${proteins}>more\nMKTVRQG\n`);
+    for (const name of ['a', 'b']) (await cacheStore(join(folder, `${name}.fasta`))).store.close();
+    mkdirSync(join(cache, '.input-killed'));
+    const [old] = (await listCache()).filter(({ manifest }) => manifest?.sequences === 20);
+    const then = new Date(Date.now() - 40 * 86_400_000);
+    utimesSync(old!.folder, then, then);
+    const { stdout } = await run(['cache']);
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(5);
+    expect(lines[1]).toMatch(/^from +sequences +MB +last used +folder$/);
+    expect(lines[4]).toMatch(/^a\.fasta +20 +[\d.]+ +\d{4}-\d\d-\d\d +[0-9a-f]{32}$/);
+    expect(lines.some((line) => line.startsWith('unfinished'))).toBe(true);
+    // A use makes it new again.
+    (await cacheStore(join(folder, 'a.fasta'))).store.close();
+    expect((await run(['cache', '--prune', '30'])).stdout).toMatch(/^removed 0 of 3 /);
+    utimesSync(old!.folder, then, then);
+    expect((await run(['cache', '--prune', '30'])).stdout).toMatch(/^removed 1 of 3 /);
+    expect((await run(['cache', '--clear'])).stdout).toMatch(/^removed 2 of 2 /);
+    expect(readdirSync(cache)).toEqual([]);
+    expect(await run(['cache', '--clear', '--prune', '1'])).toMatchObject({ code: 2 });
+    vi.unstubAllEnvs();
   });
 });

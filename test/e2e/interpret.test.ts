@@ -93,6 +93,9 @@ describe('protein-lm attention', () => {
     expect(npy.toString('latin1', 10, 128)).toContain(`(1, 1, ${n}, ${n})`);
     const mean = fromNpz[0].maps.reduce((sum, map) => sum + map[3 * n + 4], 0) / 8;
     expect(npy.readFloatLE(128 + 4 * (3 * n + 4))).toBeCloseTo(mean, 6);
+    const [{ maps, ...about }] = readMaps(at('mean.npy'));
+    expect(about).toEqual({ id: 'spink1', sequence: SEQUENCE, layers: ['mean'], heads: ['mean'] });
+    expect(maps[0][3 * n + 4]).toBe(npy.readFloatLE(128 + 4 * (3 * n + 4)));
   });
 
   it('lists the strongest pairs', async () => {
@@ -228,6 +231,22 @@ describe('reports of what the commands write', () => {
   it('draws attention maps and approximation errors', async () => {
     await ok('attention', at('one.fasta'), '--model', at('model'), '--out', at('drawn.npz'));
     await report('drawn.npz', 2, '--theme', 'dark');
+    const last = ['attention', at('one.fasta'), '--model', at('model'), '--layers', '2'];
+    await ok(...last, '--heads', '1,3', '--out', at('heads.npy'));
+    await report('heads.npy', 2);
+    await ok(...last, '--average', 'heads', '--out', at('rows.csv'));
+    await report('rows.csv', 1, '--fasta', at('one.fasta'));
+    await ok(...last, '--average', 'heads', '--residues', '--out', at('residues.csv'));
+    await report('residues.csv', 1);
+    writeFileSync(at('other.fasta'), '>spink1\nMKT\n');
+    const wrong = await runCli(['report', at('rows.csv'), '--fasta', at('other.fasta'), '--out', at('no.html')]);
+    expect(wrong).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`are of ${n} residues, its sequence has 3`),
+    });
+    rmSync(at('heads.npy.json'));
+    const alone = await runCli(['report', at('heads.npy')]);
+    expect(alone).toMatchObject({ code: 1, stderr: expect.stringContaining('heads.npy.json is missing') });
     await ok(
       'attention',
       '--approximation-error',
