@@ -14,6 +14,8 @@ export interface Palette {
   grid: string;
   /** Fill of cells without a value. */
   missing: string;
+  /** What is known, beneath what is predicted. */
+  known: string;
   /** The mark of the wild type and of selections: readable on every colour of both ramps. */
   mark: string;
   categories: readonly string[];
@@ -30,6 +32,7 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     muted: '#57606a',
     grid: '#e3e6ea',
     missing: '#d3d7dc',
+    known: '#adb5bf',
     mark: '#1b1f24',
     categories: ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#a07000', '#56b4e9', '#1b1f24'],
     diverging: ['#8f3b00', '#e08a3c', '#f7f5f2', '#5aa0d0', '#084a86'],
@@ -41,6 +44,7 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     muted: '#9aa4b0',
     grid: '#2c323a',
     missing: '#343a43',
+    known: '#566070',
     mark: '#f4f6f8',
     categories: ['#56b4e9', '#e69f00', '#2fc49b', '#e39cc4', '#f0e442', '#9aa4ff', '#e6e9ed'],
     diverging: ['#ffc48a', '#c8691b', '#1d2127', '#2f7fb8', '#a5d8ff'],

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { quantile } from '../data/quantile.js';
 import type { Chart, MatrixImage, Row } from './chart.js';
 import { type AttentionMap, attentionOverviewChart } from './charts/attention.js';
 import { RESIDUE_ORDER } from './charts/landscape.js';
@@ -266,10 +267,15 @@ function figure(chart: Chart): string {
 
 function tableBlock(table: ReportTable): string {
   const name = escapeHtml(table.name);
-  const example = table.columns.find(({ values }) => typeof values[0] === 'number')?.name ?? 'score';
+  const example = table.columns.find(({ values }) => values.length > 0 && values.every((x) => typeof x === 'number'));
+  const conditions = (['<', '>='] as const).map((sign) => {
+    const value = quantile((example?.values ?? []) as number[], sign === '<' ? 0.25 : 0.75);
+    return `${example?.name}${sign}${Number(value.toPrecision(2))}`;
+  });
+  const hint = ['Filter: a word', ...(example ? conditions : []), '…'].join(', ').replace(', …', ' …');
   return (
     `<div class="table" data-table="${name}"><div class="tools">` +
-    `<input class="filter" type="search" aria-label="Filter rows" placeholder="Filter: a word, ${escapeHtml(example)}&lt;0, ${escapeHtml(example)}&gt;=2 …">` +
+    `<input class="filter" type="search" aria-label="Filter rows" placeholder="${escapeHtml(hint)}">` +
     '<button type="button" class="save-csv">Save CSV</button><span class="count" aria-live="polite"></span></div>' +
     '<div class="scroller" tabindex="0"><table aria-label="Rows; choose one with the arrow keys"><thead><tr></tr></thead><tbody></tbody></table></div></div>'
   );

@@ -72,7 +72,7 @@ export function contactMapChart(options: ContactMapOptions): Chart {
                   ],
                 }
               : {}),
-            mark: { type: 'square', filled: true, opacity: 1, color: palette.missing, size: cell, clip: true },
+            mark: { type: 'square', filled: true, opacity: 1, color: palette.known, size: cell, clip: true },
             encoding: {
               x,
               y,
