@@ -231,22 +231,6 @@ describe('reports of what the commands write', () => {
   it('draws attention maps and approximation errors', async () => {
     await ok('attention', at('one.fasta'), '--model', at('model'), '--out', at('drawn.npz'));
     await report('drawn.npz', 2, '--theme', 'dark');
-    const last = ['attention', at('one.fasta'), '--model', at('model'), '--layers', '2'];
-    await ok(...last, '--heads', '1,3', '--out', at('heads.npy'));
-    await report('heads.npy', 2);
-    await ok(...last, '--average', 'heads', '--out', at('rows.csv'));
-    await report('rows.csv', 1, '--fasta', at('one.fasta'));
-    await ok(...last, '--average', 'heads', '--residues', '--out', at('residues.csv'));
-    await report('residues.csv', 1);
-    writeFileSync(at('other.fasta'), '>spink1\nMKT\n');
-    const wrong = await runCli(['report', at('rows.csv'), '--fasta', at('other.fasta'), '--out', at('no.html')]);
-    expect(wrong).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining(`are of ${n} residues, its sequence has 3`),
-    });
-    rmSync(at('heads.npy.json'));
-    const alone = await runCli(['report', at('heads.npy')]);
-    expect(alone).toMatchObject({ code: 1, stderr: expect.stringContaining('heads.npy.json is missing') });
     await ok(
       'attention',
       '--approximation-error',
@@ -260,6 +244,26 @@ describe('reports of what the commands write', () => {
       at('drawn.csv'),
     );
     await report('drawn.csv', 2);
+  });
+
+  it('draws attention maps of the other formats', async () => {
+    const last = ['attention', at('one.fasta'), '--model', at('model'), '--layers', '2'];
+    await ok(...last, '--heads', '1,3', '--out', at('heads.npy'));
+    await report('heads.npy', 2);
+    await ok(...last, '--average', 'heads', '--out', at('rows.csv'));
+    await report('rows.csv', 1, '--fasta', at('one.fasta'));
+    await ok(...last, '--average', 'heads', '--residues', '--out', at('residues.csv'));
+    await ok('report', at('residues.csv'), '--quiet');
+    expect(readFileSync(at('residues.html'), 'utf8')).toContain(`${n} residues`);
+    writeFileSync(at('other.fasta'), '>spink1\nMKT\n');
+    const wrong = await runCli(['report', at('rows.csv'), '--fasta', at('other.fasta'), '--out', at('no.html')]);
+    expect(wrong).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`are of ${n} residues, its sequence has 3`),
+    });
+    rmSync(at('heads.npy.json'));
+    const alone = await runCli(['report', at('heads.npy')]);
+    expect(alone).toMatchObject({ code: 1, stderr: expect.stringContaining('heads.npy.json is missing') });
   });
 
   it('draws similarity', async () => {
