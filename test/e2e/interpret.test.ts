@@ -165,7 +165,8 @@ describe('protein-lm attention', () => {
   });
 });
 
-describe('reports of what the commands write', () => {
+// Many processes and a browser: on a loaded machine each takes seconds.
+describe('reports of what the commands write', { timeout: 240_000 }, () => {
   let browser: Browser | undefined;
   beforeAll(async () => {
     browser = CHROMIUM ? await launchChromium() : undefined;
