@@ -57,7 +57,16 @@ try {
     const started = performance.now();
     execFileSync(
       'jupyter',
-      ['nbconvert', '--to', 'notebook', '--execute', '--inplace', '--ExecutePreprocessor.timeout=600', name],
+      [
+        'nbconvert',
+        '--to',
+        'notebook',
+        '--execute',
+        '--inplace',
+        '--ExecutePreprocessor.timeout=600',
+        '--ExecutePreprocessor.startup_timeout=300',
+        name,
+      ],
       {
         cwd: folder,
         stdio: ['ignore', 'inherit', 'pipe'],

@@ -21,7 +21,7 @@ interface ContactOptions extends CommonOptions, OutputOptions {
   chain?: string;
   precision?: boolean;
   minSeparation: number;
-  inversePenalty: number;
+  inversePenalty?: number;
 }
 
 const STRUCTURE = /\.(pdb|ent|cif|mmcif)(\.gz)?$/i;
@@ -41,7 +41,11 @@ export function contactsCommand(): Command {
     .argument('<inputs...>', 'proteins: FASTA files, or structures (.pdb, .ent, .cif, also .gz)')
     .addOption(oneModelOption().makeOptionMandatory())
     .option('--fit', 'fit the regression on the structures and write it to --head')
-    .option('--inverse-penalty <c>', 'C of the L1 penalty of --fit; diffuse maps need more', number(1e-9), 0.15)
+    .option(
+      '--inverse-penalty <c>',
+      "C of the L1 penalty of --fit (default: 0.15 with softmax attention, else 10, as other kinds' maps are diffuse)",
+      number(1e-9),
+    )
     .option('--head <file>', 'the fitted regression, JSON (default: contact_head.json in the model folder)')
     .option('--chain <id>', 'chain of the structures (default: the first of each)')
     .option('--top <n>', 'pairs of each protein (default: as many as it has residues)', wholeNumber(1))
@@ -71,9 +75,9 @@ async function contacts(inputs: string[], options: ContactOptions): Promise<void
   if (options.precision && judged.length === 0)
     throw new UsageError('--precision needs structures among the inputs (.pdb, .cif)');
   const { model, stop } = await openModel(options.model, options);
-  await fitting(proteins, model);
-  if (options.fit) await fitHead(model, judged, headPath, options);
+  if (options.fit) await fitHead(model, await fitting(judged, model, true), headPath, options);
   else {
+    await fitting(proteins, model);
     const head = await openHead(model, headPath, options);
     await predict(model, head, proteins, output, options);
   }
@@ -103,6 +107,7 @@ async function fitHead(
   const { fitContactHead, residueMaps } = await import('../interpret/contacts.js');
   const { writeFileAtomic } = await import('../data/files.js');
   const channels = model.config.num_hidden_layers * model.config.num_attention_heads;
+  const inversePenalty = options.inversePenalty ?? (model.config.attention.kind === 'softmax' ? 0.15 : 10);
   const progress = createProgress({
     label: 'fitting',
     total: proteins.length,
@@ -118,7 +123,7 @@ async function fitHead(
       yield* residueMaps(model, model.alphabet.encode(sequence));
       progress.update(++done);
     },
-    { inversePenalty: options.inversePenalty, seed: options.seed },
+    { inversePenalty, seed: options.seed },
   );
   progress.end();
   await writeFileAtomic(path, `${JSON.stringify({ weights: [...head.weights], bias: head.bias })}\n`);

@@ -57,7 +57,7 @@ export async function readAllProteins(path: string): Promise<ProteinRecord[]> {
  * The proteins that the model has positions for. Longer ones are an error, or with `skip` left out with a warning.
  * @throws InputError naming the first that is too long
  */
-export async function fitting(records: ProteinRecord[], model: LanguageModel, skip = false): Promise<ProteinRecord[]> {
+export async function fitting<T extends ProteinRecord>(records: T[], model: LanguageModel, skip = false): Promise<T[]> {
   const { maxLength } = await import('../model/config.js');
   const { InputError } = await import('../data/errors.js');
   const most = maxLength(model.config) - 2;
