@@ -161,6 +161,7 @@ export class Backend extends Tfjs {
   override submitQueue(): void {
     this.endComputePassEncoder();
     super.submitQueue();
+    this.bufferManager.trim();
     this.dispatches = 0;
   }
 
@@ -281,7 +282,7 @@ export class Backend extends Tfjs {
 
   private record(inputs: Record<string, StepInput>, seeds: number[], compute: Step): Recording {
     if (this.commandEncoder) this.submitQueue();
-    this.bufferManager.trim();
+    this.bufferManager.trim(0);
     const recording = new Recording();
     const { arena } = this.bufferManager.within(() => {
       this.recording = recording;

@@ -1,12 +1,21 @@
+// Bytes of idle buffers that are always worth keeping.
+const KEPT = 64 * 2 ** 20;
+
 /**
  * Buffers of tensors, kept for the next tensor of the same size. Replaces tfjs's manager, whose interface it has.
  *
  * Buffers belong to arenas. There is one for everything that is computed step by step, and one for each recorded step
- * (see Recording): nobody else may write into the buffers that a replay reads.
+ * (see Recording): nobody else may write into the buffers that a replay reads. Of the common ones, those that have been
+ * idle for longest end where more lie idle than were ever in use at once: lengths that never come again cost nothing.
  */
 export class BufferPool {
   numBytesUsed = 0;
   numBytesAllocated = 0;
+  mostAllocated = 0;
+  private mostUsed = KEPT;
+  private idleBytes = 0;
+  // Of the common arena, those released first come first.
+  private readonly idle = new Set<GPUBuffer>();
   private readonly common = new Arena();
   private arena = this.common;
   private readonly owners = new WeakMap<GPUBuffer, Arena>();
@@ -15,9 +24,12 @@ export class BufferPool {
 
   acquireBuffer(size: number, usage: GPUBufferUsageFlags, mappedAtCreation = false, reuse = true): GPUBuffer {
     this.numBytesUsed += size;
+    this.mostUsed = Math.max(this.mostUsed, this.numBytesUsed);
     const kept = reuse ? this.arena.free.get(`${size},${usage}`)?.pop() : undefined;
+    if (kept && this.idle.delete(kept)) this.idleBytes -= size;
     if (kept) return kept;
     this.numBytesAllocated += size;
+    this.mostAllocated = Math.max(this.mostAllocated, this.numBytesAllocated);
     const buffer = this.device.createBuffer({ size, usage, mappedAtCreation });
     this.arena.buffers.add(buffer);
     this.owners.set(buffer, this.arena);
@@ -37,6 +49,9 @@ export class BufferPool {
     const kept = owner.free.get(key);
     if (kept) kept.push(buffer);
     else owner.free.set(key, [buffer]);
+    if (owner !== this.common) return;
+    this.idle.add(buffer);
+    this.idleBytes += buffer.size;
   }
 
   /** Runs `compute` with buffers of an arena of its own, which is returned with its result. */
@@ -71,14 +86,28 @@ export class BufferPool {
     arena.free.clear();
   }
 
-  /** Ends the common buffers that nothing uses. */
-  trim(): void {
-    for (const buffers of this.common.free.values()) for (const buffer of buffers) this.destroy(this.common, buffer);
-    this.common.free.clear();
+  /**
+   * Ends the common buffers that have been idle for longest, until no more bytes lie idle. To be called when all work on
+   * them was submitted.
+   * @param most bytes that may stay. Default: as many as were ever in use at once
+   */
+  trim(most = this.mostUsed): void {
+    for (const buffer of this.idle) {
+      if (this.idleBytes <= most) return;
+      this.idle.delete(buffer);
+      this.idleBytes -= buffer.size;
+      const key = `${buffer.size},${buffer.usage}`;
+      const kept = this.common.free.get(key)!;
+      kept.splice(kept.indexOf(buffer), 1);
+      if (kept.length === 0) this.common.free.delete(key);
+      this.destroy(this.common, buffer);
+    }
   }
 
   dispose(): void {
     this.clear(this.common);
+    this.idle.clear();
+    this.idleBytes = 0;
   }
 
   private destroy(arena: Arena, buffer: GPUBuffer): void {
