@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
 import { lockFolder } from '../data/lock.js';
 import type { TokenStore } from '../data/store.js';
+import { DeviceLostError } from '../engines/engine.js';
 import type { Engine } from '../engines/index.js';
 import {
   type AttentionConfig,
@@ -356,8 +357,7 @@ async function runWithProgress(
       process.stderr.write(`warning: no report.html: ${error.message.split('\n')[0]}\n`),
     );
     if (!result.finished) {
-      const command = `protein-lm pretrain --out ${shellWord(out)} --resume`;
-      process.stderr.write(`stopped after step ${result.step}; go on with: ${command}\n`);
+      process.stderr.write(`stopped after step ${result.step}; go on with: ${resumeCommand(out)}\n`);
       process.exitCode = INTERRUPTED;
     } else if (result.step === firstStep) {
       const done = `${count(result.step)} steps are done, as asked`;
@@ -369,10 +369,20 @@ async function runWithProgress(
         : '';
       process.stderr.write(`${out}: ${work} in ${formatDuration(result.seconds)}${outcome}\n`);
     }
+  } catch (error) {
+    if (!(error instanceof DeviceLostError)) throw error;
+    const { latestCheckpoint } = await import('../training/checkpoint.js');
+    const checkpoint = latestCheckpoint(out);
+    if (!checkpoint) throw error;
+    throw new InputError(`${error.what}; step ${checkpoint.step} is saved; go on with: ${resumeCommand(out)}`);
   } finally {
     progress.end();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+function resumeCommand(run: string): string {
+  return `protein-lm pretrain --out ${shellWord(run)} --resume`;
 }
 
 /** The curves of the run so far, as `protein-lm report` draws them. */

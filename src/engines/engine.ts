@@ -1,3 +1,5 @@
+import { InputError } from '../data/errors.js';
+
 /** Where tensors can live, as `--device` names it. */
 export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 export type Device = (typeof DEVICES)[number];
@@ -16,6 +18,14 @@ export interface EngineOptions {
   precision?: Precision;
   /** The most bytes that tensors may take, where the engine keeps count. Default: all that this process may use. */
   maxMemory?: number;
+}
+
+/** The accelerator is gone, with all that was on it: its driver was reset, or it was taken away. */
+export class DeviceLostError extends InputError {
+  /** @param what was lost, and why */
+  constructor(readonly what: string) {
+    super(`${what}: run it again, or with --device cpu`);
+  }
 }
 
 /** What an engine's tensors take, in bytes. */

@@ -1,6 +1,8 @@
+import { setImmediate } from 'node:timers/promises';
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
+import { DeviceLostError } from '../engine.js';
 import { type Step, type StepInput, toTensors } from '../replay.js';
 import { BufferPool } from './bufferPool.js';
 import { toFloats } from './kernels/launch.js';
@@ -55,6 +57,7 @@ interface TfjsBackend extends KernelBackend {
   tensorToBinding(tensor: TensorInfo): GPUBufferBinding;
   runWebGPUProgram(program: Program, inputs: TensorInfo[], ...rest: unknown[]): TensorInfo;
   recordAndSubmit(program: Program, output: TensorInfo, inputs: TensorInfo[], uniforms?: Uniforms): void;
+  disposed: boolean;
   dispose(): void;
 }
 
@@ -97,11 +100,9 @@ export class Backend extends Tfjs {
       this.failure ??= new Error(`the GPU reports: ${event.error.message}`);
     });
     void device.lost.then(({ reason, message }) => {
-      if (reason === 'destroyed') return;
+      if (this.disposed) return;
       this.lost = true;
-      this.failure = new Error(
-        `the GPU was lost (${message.split('\n')[0] || reason}): what was saved is safe, continue from there`,
-      );
+      this.failure = new DeviceLostError(`the GPU was lost (${message.split('\n')[0] || reason})`);
     });
   }
 
@@ -112,6 +113,8 @@ export class Backend extends Tfjs {
     try {
       values = await super.read(id);
     } catch (error) {
+      // Whoever waits for values hears before us that there will be none.
+      await setImmediate();
       throw this.failure ?? error;
     }
     this.assertSound();
