@@ -15,8 +15,15 @@ export interface OpenDevice {
 /** What was found, and where nothing was: why, and what to do about it. */
 export type Found = { adapter: GPUAdapter; gpu: GPU } | { reason: string; install?: string };
 
-// Taken where the adapter has them: 16-bit floats, lanes that exchange values, matrix units, times of kernels.
-const FEATURES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix', 'timestamp-query'];
+// Taken where the adapter has them: 16-bit floats, threads that exchange values and how many do, matrix units, times of
+// kernels.
+const FEATURES = [
+  'shader-f16',
+  'subgroups',
+  'subgroup-size-control',
+  'chromium-experimental-subgroup-matrix',
+  'timestamp-query',
+];
 // WebGPU grants the smallest common limits unless asked for more: the adapter's own are asked for.
 const LIMITS = [
   'maxBufferSize',

@@ -31,21 +31,26 @@ export async function startOn(
   let held: GPU | undefined = gpu;
   const { Backend } = await import('./backend.js');
   await import('./kernels/index.js');
-  const { matrixUnitsOf } = await import('./kernels/matrixUnits.js');
-  const units = matrixUnitsOf(device, info);
-  if (precision === 'f16' && !units) {
-    device.destroy();
-    throw new InputError(`--precision f16: ${description} has no matrix units for 16-bit floats; leave it out`);
-  }
-  const half = precision === 'f16' || (precision === 'auto' && !software);
+  const { computesRight, matrixUnitsOf } = await import('./kernels/matrixUnits.js');
   const backend = withNavigator(gpu, () => new Backend(device, info));
-  backend.matrixUnits = half ? units : undefined;
+  const units = matrixUnitsOf(device, info);
+  if (precision === 'f16' || (precision === 'auto' && !software)) backend.matrixUnits = units;
+  const wrong = backend.matrixUnits && !(await computesRight(backend));
+  if (wrong) backend.matrixUnits = undefined;
+  if (precision === 'f16' && !backend.matrixUnits) {
+    backend.dispose();
+    device.destroy();
+    const why = wrong ? 'gets products on its matrix units wrong' : 'has no matrix units for 16-bit floats';
+    throw new InputError(`--precision f16: ${description} has ${why}; leave it out`);
+  }
+  const single = wrong ? 'f32, since its matrix units compute wrongly' : 'f32';
+  const products = backend.matrixUnits ? 'f16 products summed in f32' : single;
   tf.registerBackend('webgpu', () => backend);
   await tf.setBackend('webgpu');
   return {
     device: 'webgpu',
     backend: 'webgpu',
-    description: `${description}, ${backend.matrixUnits ? 'f16 products summed in f32' : 'f32'}`,
+    description: `${description}, ${products}`,
     async stop() {
       tf.removeBackend('webgpu');
       if (held) device.destroy();

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../../../src/engines/gradients.js';
 import { Random } from '../../../src/data/random.js';
 import { type Engine, startEngine } from '../../../src/engines/index.js';
+import type { Backend } from '../../../src/engines/webgpu/backend.js';
 import { webgpu } from '../../../src/engines/webgpu/index.js';
+import { computesRight, type MatrixUnits } from '../../../src/engines/webgpu/kernels/matrixUnits.js';
 import { linear, linearReference } from '../../../src/ops/linear.js';
 import { relativeDifference } from '../../engines.js';
 
@@ -21,6 +23,9 @@ function normal(shape: number[], seed: number): tf.Tensor {
   const values = Float32Array.from({ length: tf.util.sizeFromShape(shape) }, () => random.normal());
   return tf.tensor(values, shape);
 }
+
+/** The device of an engine that runs, and what its products use. */
+const running = () => tf.backend() as unknown as { device: GPUDevice; matrixUnits: MatrixUnits };
 
 describe.skipIf(!started)('products of 16-bit operands on webgpu', () => {
   let engine: Engine;
@@ -77,6 +82,53 @@ describe.skipIf(!started)('products of 16-bit operands on webgpu', () => {
       expect(relativeDifference(actual[i], values), `tensor ${i}`).toBeLessThan(2 ** -9);
   });
 
+  // As if the driver told of larger or smaller subgroups than it has, or of several sizes.
+  it.each([
+    ['open', 0.5],
+    ['open', 1],
+    ['open', 2],
+    ['chosen', 1],
+  ] as const)('do not depend on the size of subgroups: %s, %d times what it is', async (sizes, factor) => {
+    const backend = running();
+    const units = backend.matrixUnits;
+    const compute = async () => {
+      const y = tf.tidy(() => linear(normal([70, 40], 1), normal([50, 40], 2)));
+      const values = await y.data();
+      y.dispose();
+      return values;
+    };
+    const expected = await compute();
+    backend.matrixUnits = { ...units, sizes, subgroup: units.subgroup * factor };
+    try {
+      expect(await compute()).toEqual(expected);
+    } finally {
+      backend.matrixUnits = units;
+    }
+  });
+
+  it('are checked at the start: units that compute wrongly are not used', async () => {
+    const backend = running() as unknown as Backend;
+    expect(await computesRight(backend)).toBe(true);
+    const units = backend.matrixUnits!;
+    // As if the driver computed something else than it says.
+    const { createShaderModule } = backend.device;
+    backend.matrixUnits = { ...units, sizes: 'open' };
+    backend.device.createShaderModule = function (descriptor) {
+      const code = descriptor.code.replace('subgroupMatrixMultiplyAccumulate(a0, b0, sum_0_0)', 'sum_0_0');
+      return createShaderModule.call(this, { ...descriptor, code });
+    };
+    try {
+      expect(await computesRight(backend)).toBe(false);
+    } finally {
+      backend.device.createShaderModule = createShaderModule;
+    }
+    // Or did not know a shape that it has told.
+    backend.matrixUnits = { ...units, m: 16, n: 16, k: 16, subgroup: 8 };
+    expect(await computesRight(backend)).toBe(false);
+    backend.matrixUnits = units;
+    expect(await computesRight(backend)).toBe(true);
+  });
+
   it('let an infinite gradient be seen', async () => {
     const [, dx] = await evaluate([8, 8, 8], Number.POSITIVE_INFINITY, linear);
     expect([...dx].every(Number.isFinite)).toBe(false);
@@ -87,4 +139,12 @@ describe.skipIf(!started)('products of 16-bit operands on webgpu', () => {
     expect((await startEngine('cpu')).description).not.toContain('f16');
     await tf.setBackend('webgpu');
   });
+});
+
+const without = !started && (await webgpu.probe()).usable;
+it.skipIf(!without)('where an adapter has no matrix units, --precision f16 says so and auto does without', async () => {
+  await expect(webgpu.start({ precision: 'f16' })).rejects.toThrow(/has no matrix units .*; leave it out$/);
+  const engine = await webgpu.start({});
+  expect(engine.description).toMatch(/, f32$/);
+  await engine.stop();
 });

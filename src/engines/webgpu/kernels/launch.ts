@@ -16,6 +16,9 @@ export interface Launch {
   floats?: Record<string, number>;
   /** WGSL: what precedes all else. */
   directives?: string;
+  /** WGSL: attributes of `main`, and parameters that it has beside those below. */
+  attributes?: string;
+  parameters?: string[];
   /** WGSL: declarations and functions, outside of `main`. */
   declarations?: string;
   /** WGSL: the body of `main`. It knows `group` (index of the workgroup) and `lane` (of the thread in it). */
@@ -76,13 +79,19 @@ export function launch(backend: Backend, kernel: Launch): void {
     ...Object.keys(constants).map((id) => `${id}: u32`),
     ...Object.keys(floats).map((id) => `${id}: f32`),
   ];
+  const parameters = [
+    '@builtin(workgroup_id) workgroup: vec3u',
+    '@builtin(num_workgroups) grid: vec3u',
+    '@builtin(local_invocation_index) lane: u32',
+    ...(kernel.parameters ?? []),
+  ];
   const source = `${kernel.directives ?? ''}
 struct Constants { ${fields.join(', ')} }
 ${bindings.join('\n')}
 @group(0) @binding(${bindings.length}) var<uniform> c: Constants;
 ${declarations}
-@compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(${threads}) ${kernel.attributes ?? ''}
+fn main(${parameters.join(', ')}) {
   let group = workgroup.y * grid.x + workgroup.x;
   if (group >= c.groups) { return; }
 ${body}
