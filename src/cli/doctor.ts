@@ -4,8 +4,8 @@ import type { EngineReport } from '../engines/engine.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 
-/** An engine's report with the rate of its matrix product, where it runs. */
-type Finding = EngineReport & { gflops?: number };
+/** An engine's report with the rates of its matrix products, where it runs. */
+type Finding = EngineReport & { gflops?: number; gflopsOfHalf?: number };
 
 /** `protein-lm doctor`: which engines run here, how fast, and what the others need. */
 export function doctorCommand(): Command {
@@ -19,16 +19,25 @@ export function doctorCommand(): Command {
 
 async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
   const output = options.out !== undefined || options.format !== undefined ? tableOutput(options) : undefined;
-  const { measureMatrixProduct, probeEngines, startEngine } = await import('../engines/index.js');
+  const { probeEngines, startEngine } = await import('../engines/index.js');
+  const { measureProducts } = await import('../ops/rate.js');
+  const measure = async ({ device }: EngineReport, precision: 'f16' | 'f32') => {
+    const engine = await startEngine(device, { threads: options.threads, precision });
+    const gflops = await measureProducts().finally(() => engine.stop());
+    return { description: engine.description, gflops };
+  };
   const findings: Finding[] = [];
   for (const report of await probeEngines()) {
     const finding: Finding = { ...report };
     if (report.usable) {
       try {
-        const engine = await startEngine(report.device, { threads: options.threads });
-        finding.description = engine.description;
-        finding.gflops = await measureMatrixProduct();
-        await engine.stop();
+        Object.assign(finding, await measure(report, 'f32'));
+        if (report.device === 'webgpu') {
+          // Whoever has no matrix units refuses to start so.
+          const half = await measure(report, 'f16').catch(() => undefined);
+          finding.description = half?.description ?? finding.description;
+          finding.gflopsOfHalf = half?.gflops;
+        }
       } catch (error) {
         finding.usable = false;
         finding.reason = (error as Error).message;
@@ -45,6 +54,7 @@ async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
         default: findings.map((finding) => finding.device === chosen),
         description: findings.map((finding) => finding.description ?? null),
         gflops: findings.map((finding) => finding.gflops ?? null),
+        gflops_f16: findings.map((finding) => finding.gflopsOfHalf ?? null),
         reason: findings.map((finding) => finding.reason ?? null),
         install: findings.map((finding) => finding.install ?? null),
       }),
@@ -55,12 +65,17 @@ async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
 }
 
 function describe(finding: Finding, chosen: string | undefined): string {
-  const { device, usable, description, gflops, reason, install } = finding;
+  const { device, usable, description, gflops, gflopsOfHalf, reason, install } = finding;
   const name = device.padEnd(12);
   const indent = ' '.repeat(name.length);
   if (!usable) {
     return `${name}not usable: ${reason ?? 'unknown reason'}\n${install ? `${indent}to get it: ${install}\n` : ''}`;
   }
   const marks = device === chosen ? ', taken by --device auto' : '';
-  return `${name}usable${marks}: ${description}\n${indent}matrix product: ${gflops!.toPrecision(3)} GFLOP/s\n`;
+  const half = gflopsOfHalf === undefined ? '' : ` (f32), ${rate(gflopsOfHalf)} (f16)`;
+  return `${name}usable${marks}: ${description}\n${indent}matrix product: ${rate(gflops!)}${half}\n`;
+}
+
+function rate(gflops: number): string {
+  return `${gflops >= 100 ? Math.round(gflops) : gflops.toPrecision(3)} GFLOP/s`;
 }

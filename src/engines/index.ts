@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
 import { cpu } from './cpu/index.js';
 import { DEVICES, type Device, type Engine, type EngineKind, type EngineOptions, type EngineReport } from './engine.js';
@@ -38,24 +37,4 @@ async function startAutomatic(options: EngineOptions): Promise<Engine> {
 /** Looks at every engine, for `doctor`; starts none. */
 export async function probeEngines(): Promise<EngineReport[]> {
   return Promise.all(KINDS.map((kind) => kind.probe()));
-}
-
-/**
- * The rate of the running engine's matrix product, in GFLOP/s: the best of several products of two size × size
- * matrices.
- */
-export async function measureMatrixProduct(size = 1024, seconds = 1): Promise<number> {
-  const a = tf.randomUniform([size, size]);
-  const b = tf.randomUniform([size, size]);
-  let best = 0;
-  const end = performance.now() + seconds * 1000;
-  do {
-    const start = performance.now();
-    const product = tf.matMul(a, b);
-    await product.data();
-    product.dispose();
-    best = Math.max(best, (2 * size ** 3) / (performance.now() - start) / 1e6);
-  } while (performance.now() < end);
-  tf.dispose([a, b]);
-  return best;
 }
