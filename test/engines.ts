@@ -10,7 +10,7 @@ export function describeEngines(name: string, tests: (device: Device) => void): 
   describe.each(usable)(`${name} on %s`, (device) => {
     let engine: Engine;
     beforeAll(async () => {
-      engine = await startEngine(device);
+      engine = await startEngine(device, { precision: 'f32' });
     });
     afterAll(async () => {
       tf.disposeVariables();

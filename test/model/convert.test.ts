@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { PROTEIN } from '../../src/data/alphabet.js';
 import { ATTENTION_KINDS, newConfig } from '../../src/model/config.js';
 import { convertModel } from '../../src/model/convert.js';
-import { createModel } from '../../src/model/model.js';
+import { createModel, type LanguageModel } from '../../src/model/model.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 
 const sizes = { layers: 2, hidden: 16, heads: 2, feedForward: 24, dropout: 0, length: 40 };
@@ -54,10 +54,10 @@ describeEngines('conversion', () => {
     const there = await convertModel(model, { attention: { kind: 'lsh' } }, 2);
     expect((await there.logits(tokens()).data()).every(Number.isFinite)).toBe(true);
     const back = await convertModel(there, { attention: { kind: 'softmax' } }, 2);
-    const [q, k, v] = tf.split(back.parameters.get('layers.1.attention.qkv.weight')!, 3).map((x) => [...x.dataSync()]);
-    const [q0, , v0] = tf
-      .split(model.parameters.get('layers.1.attention.qkv.weight')!, 3)
-      .map((x) => [...x.dataSync()]);
+    const partsOf = (from: LanguageModel) =>
+      Promise.all(tf.split(from.parameters.get('layers.1.attention.qkv.weight')!, 3).map((x) => x.data()));
+    const [q, k, v] = await partsOf(back);
+    const [q0, , v0] = await partsOf(model);
     expect([q, k, v]).toEqual([q0, q0, v0]);
     for (const each of [model, there, back]) each.dispose();
   });

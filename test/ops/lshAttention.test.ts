@@ -173,29 +173,34 @@ describeEngines('LSH attention', (device) => {
     });
   });
 
-  it.each([false, true])('with one bucket is exact attention with shared queries and keys, causal: %s', (causal) => {
-    tf.tidy(() => {
+  it.each([false, true])(
+    'with one bucket is exact attention with shared queries and keys, causal: %s',
+    async (causal) => {
       const [batch, length] = [2, 11];
       const lengths = [11, 7];
-      const qkv = qkvOf(batch, length);
-      const keep = tf.tensor2d(
-        lengths.map((n) => Array.from({ length }, (_, i) => (i < n ? 1 : 0))),
-        [batch, length],
-        'float32',
-      );
-      const out = lshAttention(qkv, keep, rotationsOf(2, 4), { ...options, chunkLength: 16, causal });
-      const actual = splitHeads(tf.concat([out, out, out], 2) as tf.Tensor3D, HEADS)[0].arraySync();
-      const [q, , v] = splitHeads(qkv, HEADS).map((x) => x.arraySync());
+      const tensors = tf.tidy(() => {
+        const qkv = qkvOf(batch, length);
+        const keep = tf.tensor2d(
+          lengths.map((n) => Array.from({ length }, (_, i) => (i < n ? 1 : 0))),
+          [batch, length],
+          'float32',
+        );
+        const out = lshAttention(qkv, keep, rotationsOf(2, 4), { ...options, chunkLength: 16, causal });
+        return [splitHeads(tf.concat([out, out, out], 2) as tf.Tensor3D, HEADS)[0], ...splitHeads(qkv, HEADS)];
+      });
+      const [actual, q, , v] = await Promise.all(tensors.map((x) => x.array()));
       for (let b = 0; b < batch; b++)
         for (let h = 0; h < HEADS; h++) {
           const expected = exact(q[b][h], v[b][h], lengths[b], causal).slice(0, lengths[b]);
           expect(relativeDifference(actual[b][h].slice(0, lengths[b]).flat(), expected.flat())).toBeLessThan(1e-5);
         }
-    });
-  });
+      tf.dispose(tensors);
+    },
+  );
 
-  it('has the gradients of finite differences', () => {
-    tf.tidy(() => {
+  it('has the gradients of finite differences', async () => {
+    const step = 3e-4;
+    const along = tf.tidy(() => {
       const [batch, length] = [1, 21];
       const [q, k, v] = splitHeads(qkvOf(batch, length), HEADS);
       const keep = tf.tensor2d([Array.from({ length }, (_, i) => (i < 19 ? 1 : 0))], [batch, length], 'float32');
@@ -207,22 +212,25 @@ describeEngines('LSH attention', (device) => {
       };
       const gradients = tf.grads(loss)([q, v]);
       // Along a direction, and small enough that no token changes its bucket.
-      for (const [i, inputs] of [q, v].entries()) {
+      return [q, v].map((inputs, i) => {
         const direction = gaussian(inputs.shape, 10 + i);
-        const step = 3e-4;
         const at = (t: number) => {
           const moved = tf.add(inputs, tf.mul(direction, t));
-          return (i === 0 ? loss(moved, v) : loss(q, moved)).dataSync()[0];
+          return i === 0 ? loss(moved, v) : loss(q, moved);
         };
-        const expected = (at(step) - at(-step)) / (2 * step);
-        const actual = tf.sum(tf.mul(gradients[i], direction)).dataSync()[0];
-        expect(Math.abs(actual - expected) / Math.max(1, Math.abs(expected))).toBeLessThan(3e-3);
-      }
+        return [at(step), at(-step), tf.sum(tf.mul(gradients[i], direction))];
+      });
     });
+    for (const tensors of along) {
+      const [[above], [below], [actual]] = await Promise.all(tensors.map((x) => x.data()));
+      const expected = (above - below) / (2 * step);
+      expect(Math.abs(actual - expected) / Math.max(1, Math.abs(expected))).toBeLessThan(3e-3);
+    }
+    tf.dispose(along);
   });
 
-  it('gives a sequence the same result beside others and with more padding', () => {
-    tf.tidy(() => {
+  it('gives a sequence the same result beside others and with more padding', async () => {
+    const [actual, expected] = tf.tidy(() => {
       const length = 29;
       const alone = tf.slice(qkvOf(1, length), [0, 0, 0], [1, length, -1]);
       const keep = (rows: number[], total: number) =>
@@ -241,12 +249,14 @@ describeEngines('LSH attention', (device) => {
         [1, 0, 0],
         [1, length, -1],
       );
-      expect(relativeDifference(actual.dataSync(), expected.dataSync())).toBeLessThan(1e-5);
+      return [actual, expected];
     });
+    expect(relativeDifference(await actual.data(), await expected.data())).toBeLessThan(1e-5);
+    tf.dispose([actual, expected]);
   });
 
-  it('sees nothing that comes later when causal', () => {
-    tf.tidy(() => {
+  it('sees nothing that comes later when causal', async () => {
+    const [actual, expected] = tf.tidy(() => {
       const [length, changed] = [40, 25];
       const qkv = qkvOf(1, length);
       const keep = tf.ones([1, length]) as tf.Tensor2D;
@@ -255,11 +265,11 @@ describeEngines('LSH attention', (device) => {
       const values = tf.concat([tf.zeros([1, length, 2 * HEADS * SIZE]), tf.ones([1, length, HEADS * SIZE])], 2);
       const other = tf.add(qkv, tf.mul(later, values)) as tf.Tensor3D;
       const causal = { ...options, causal: true };
-      const first = (x: tf.Tensor) => tf.slice(x, [0, 0, 0], [1, changed, -1]).dataSync();
-      const expected = first(lshAttention(qkv, keep, rotationsOf(2, 4), causal));
-      const actual = first(lshAttention(other, keep, rotationsOf(2, 4), causal));
-      expect(relativeDifference(actual, expected)).toBe(0);
+      const first = (x: tf.Tensor) => tf.slice(x, [0, 0, 0], [1, changed, -1]);
+      return [other, qkv].map((x) => first(lshAttention(x, keep, rotationsOf(2, 4), causal)));
     });
+    expect(relativeDifference(await actual.data(), await expected.data())).toBe(0);
+    tf.dispose([actual, expected]);
   });
 
   it('computes in proportion to L log L', async () => {
