@@ -6,6 +6,7 @@ import { finished } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
+import { npyHeader } from '../data/npy.js';
 
 export interface ArraySpec {
   name: string;
@@ -142,18 +143,6 @@ function size(shape: readonly number[]): number {
 
 function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** The header of an .npy file, version 1.0 (NEP 1): magic, length, a Python literal, padded to 64 bytes. */
-function npyHeader(type: string, shape: readonly number[]): Buffer {
-  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
-  const text = `{'descr': '${type}', 'fortran_order': False, 'shape': ${tuple}, }`;
-  const padded = `${text}${' '.repeat((64 - ((10 + text.length + 1) % 64)) % 64)}\n`;
-  const header = Buffer.alloc(10 + padded.length);
-  header.write('\x93NUMPY\x01\x00', 0, 'latin1');
-  header.writeUInt16LE(padded.length, 8);
-  header.write(padded, 10, 'latin1');
-  return header;
 }
 
 /** A text as a NumPy array of one string. */

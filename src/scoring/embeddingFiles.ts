@@ -6,6 +6,7 @@ import yazl from 'yazl';
 import { createArrowFile } from '../data/arrowFile.js';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
+import { NPY_HEADER, npyHeader } from '../data/npy.js';
 import type { Pool } from './embeddings.js';
 
 /** One sequence's embedding: [D], or [residues, D] flat. */
@@ -82,21 +83,6 @@ async function temporaryFile(path: string): Promise<{
       await rm(name, { force: true });
     },
   };
-}
-
-/** Enough for any shape, and a multiple of 64 as the format asks. */
-const NPY_HEADER = 128;
-
-/** Header of a `.npy` file, version 1.0 (numpy/lib/format.py), padded to `NPY_HEADER` bytes. */
-export function npyHeader(descr: string, shape: readonly number[]): Uint8Array {
-  const dimensions = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
-  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${dimensions}), }`;
-  const header = Buffer.alloc(NPY_HEADER, ' ');
-  header.write('\x93NUMPY\x01\x00', 'latin1');
-  header.writeUInt16LE(NPY_HEADER - 10, 8);
-  header.write(text, 10, 'latin1');
-  header[NPY_HEADER - 1] = 10;
-  return header;
 }
 
 async function npyWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
