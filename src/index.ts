@@ -1,4 +1,15 @@
-export { Alphabet, PROTEIN, RESIDUES, readVocabulary, writeVocabulary } from './data/alphabet.js';
+export {
+  ALPHABETS,
+  Alphabet,
+  type AlphabetName,
+  BYTES,
+  NUCLEOTIDE,
+  PROTEIN,
+  RESIDUES,
+  readVocabulary,
+  type Tokens,
+  writeVocabulary,
+} from './data/alphabet.js';
 export {
   type BatchCursor,
   type BatchOptions,
@@ -13,12 +24,16 @@ export {
   trainingBatches,
 } from './data/batches.js';
 export { type BuildOptions, type BuildProgress, buildStore, type SplitOptions } from './data/build.js';
+export type { FileSource } from './data/byteStream.js';
 export { cacheFolder, cacheStore } from './data/cache.js';
 export { InputError } from './data/errors.js';
-export { type FastaOptions, FastaRecord, type FastaSource, readFasta } from './data/fasta.js';
+export { type FastaOptions, FastaRecord, readFasta } from './data/fasta.js';
+export type { InvalidLetters, LetterOptions, SequenceRecord } from './data/letters.js';
 export { type MaskedTokens, type MaskingOptions, maskForEvaluation, maskForTraining } from './data/masking.js';
-export { type InvalidLetters, type ProteinOptions, type ProteinRecord, readProteins } from './data/proteins.js';
+export { readNucleotides } from './data/nucleotides.js';
+export { type ProteinOptions, type ProteinRecord, readProteins } from './data/proteins.js';
 export { Random, type RandomState } from './data/random.js';
+export { type ReadingOptions, readSequences } from './data/reading.js';
 export { type SequenceSource, sequencesInMemory } from './data/sequences.js';
 export {
   type FastaStatistics,

@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs';
 import { dirname, extname } from 'node:path';
 import { table } from 'arquero';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { ProteinRecord } from '../data/proteins.js';
 import type { AttentionTile } from '../interpret/attentionMaps.js';
 import type { LanguageModel } from '../model/model.js';
 import { UsageError } from './errors.js';
-import { fitting, indexList, oneModelOption, openModel, readAllProteins } from './interpretOptions.js';
+import { fitting, indexList, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -90,9 +92,10 @@ async function attention(fasta: string | undefined, options: AttentionOptions): 
     if (!existsSync(dirname(options.out!)))
       throw new UsageError(`--out ${options.out}: the folder ${dirname(options.out!)} does not exist; make it first`);
   }
-  const records = await readAllProteins(fasta);
+  const alphabet = await modelAlphabet([options.model], 'attention');
+  const records = await readAllSequences(fasta, alphabet.name);
   if (extension === '.npy' && records.length > 1)
-    throw new InputError(`${fasta} has ${records.length} proteins, an .npy holds one: use .npz or .safetensors`);
+    throw new InputError(`${fasta} has ${records.length} sequences, an .npy holds one: use .npz or .safetensors`);
   const { model, stop } = await openModel(options.model, options);
   checkChoice('layers', options.layers, model.config.num_hidden_layers);
   checkChoice('heads', options.heads, model.config.num_attention_heads);
@@ -118,7 +121,7 @@ function checkChoice(name: string, chosen: number[] | undefined, count: number):
 /** The row tiles of one protein's maps, whichever of them are asked for. */
 async function* tilesOf(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   options: AttentionOptions,
 ): AsyncGenerator<AttentionTile> {
   const { attentionMaps, attentionRollout } = await import('../interpret/attentionMaps.js');
@@ -283,7 +286,8 @@ async function approximation(fasta: string | undefined, options: AttentionOption
   };
   let errors: import('../interpret/approximation.js').ApproximationError[];
   if (fasta !== undefined && options.model !== undefined) {
-    const records = await readAllProteins(fasta);
+    const alphabet = await modelAlphabet([options.model], 'attention');
+    const records = await readAllSequences(fasta, alphabet.name);
     const { model, stop } = await openModel(options.model, options);
     const tokens = (await fitting(records, model, true)).map(({ sequence }) => model.alphabet.encode(sequence));
     errors = await approximationError(modelInputs(model, tokens, options.seed), settings);

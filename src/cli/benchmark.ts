@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { writeFileAtomic } from '../data/files.js';
 import type { LanguageModel } from '../model/model.js';
 import type { AssayFile, BenchmarkResult } from '../scoring/benchmark.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -79,6 +80,7 @@ type Row = Record<string, string | number | null>;
 
 async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   const output = tableOutput(options);
+  await modelAlphabet(options.model, 'benchmark', ['protein']);
   const { benchmarkAssay, findAssays } = await import('../scoring/benchmark.js');
   const files = await findAssays(options.assays, options.reference);
   const { startEngine } = await import('../engines/index.js');

@@ -7,7 +7,8 @@ import type { ProteinRecord } from '../data/proteins.js';
 import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/contacts.js';
 import type { LanguageModel } from '../model/model.js';
 import { UsageError } from './errors.js';
-import { fitting, oneModelOption, openModel, readAllProteins } from './interpretOptions.js';
+import { fitting, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -67,6 +68,7 @@ export function contactsCommand(): Command {
 async function contacts(inputs: string[], options: ContactOptions): Promise<void> {
   if (options.top !== undefined && options.all) throw new UsageError('--top and --all exclude each other');
   const output = tableOutput(options);
+  await modelAlphabet([options.model], 'contacts', ['protein']);
   const proteins = await readInputs(inputs, options);
   const headPath = options.head ?? join(options.model, 'contact_head.json');
   const judged = proteins.filter(({ known }) => known);
@@ -93,7 +95,7 @@ async function readInputs(inputs: string[], options: ContactOptions): Promise<Pr
       const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
       const id = `${basename(path).replace(STRUCTURE, '')}_${chain.id}`;
       proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
-    } else proteins.push(...(await readAllProteins(path)));
+    } else proteins.push(...(await readAllSequences(path)));
   }
   return proteins;
 }

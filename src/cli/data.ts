@@ -2,11 +2,12 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
+import { ALPHABET_NAMES, type AlphabetName, UNITS } from '../data/alphabet.js';
 import { buildStore, type SplitOptions } from '../data/build.js';
+import type { FileSource } from '../data/byteStream.js';
 import { InputError } from '../data/errors.js';
-import type { FastaSource } from '../data/fasta.js';
 import { writeFileAtomic } from '../data/files.js';
-import type { InvalidLetters } from '../data/proteins.js';
+import type { InvalidLetters } from '../data/letters.js';
 import {
   type FastaStatistics,
   fastaStatistics,
@@ -17,14 +18,14 @@ import {
 import { openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
 import { UsageError } from './errors.js';
-import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
 /** `protein-lm data`: `build`, `stats` and `cache`. */
 export function dataCommand(): Command {
   const command = new Command('data')
-    .description('Turn FASTA files into training data, and look at both.')
+    .description('Turn FASTA files, or files of any kind as bytes, into training data, and look at both.')
     .helpCommand(false)
     .addCommand(buildCommand())
     .addCommand(statsCommand())
@@ -37,8 +38,10 @@ export function dataCommand(): Command {
   );
 }
 
-/** The options that say how FASTA becomes training data, for every command that does it. */
+/** The options that say how files become training data, for every command that does it. */
 export interface DataOptions {
+  cut?: number;
+  lines?: boolean;
   validationFraction?: number;
   testFraction?: number;
   holdout?: string[];
@@ -65,25 +68,50 @@ export function addDataOptions(command: Command): Command {
         .choices(['error', 'skip', 'unknown'])
         .default('error'),
     )
-    .option('--nucleotides', 'take sequences that look like DNA or RNA')
+    .option('--nucleotides', 'read sequences that look like DNA or RNA as amino acids all the same')
+    .option(
+      '--cut <n>',
+      'letters that longer sequences are cut after (default: 16384 for nucleotides and bytes, proteins stay whole)',
+      wholeNumber(16, 2 ** 28),
+    )
+    .option('--lines', 'bytes: each line is a sequence, instead of each file')
     .option('--strict', 'make every warning about the input an error');
 }
 
-/** `DataOptions` as `buildStore` and `cacheStore` take them. */
-export function splitOptions(options: DataOptions): SplitOptions {
-  const { validationFraction: validation, testFraction: test, holdout, invalid, nucleotides } = options;
-  return { fractions: { validation, test }, holdout, invalid, nucleotides };
+/** `--alphabet`. */
+export function alphabetOption(): Option {
+  return new Option(
+    '--alphabet <name>',
+    'what a letter is: an amino acid, a base of DNA or RNA, or a byte of files of any kind (default: protein)',
+  ).choices(ALPHABET_NAMES);
+}
+
+/**
+ * `DataOptions` as `buildStore` and `cacheStore` take them.
+ * @throws UsageError for an option that the alphabet has no use for
+ */
+export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'protein'): SplitOptions {
+  const { validationFraction: validation, testFraction: test, holdout, invalid, nucleotides, cut, lines } = options;
+  if (lines && alphabet !== 'bytes') throw new UsageError('--lines is for --alphabet bytes; FASTA has records');
+  if (nucleotides && alphabet !== 'protein')
+    throw new UsageError(`--nucleotides is about proteins; leave it out with --alphabet ${alphabet}`);
+  return { fractions: { validation, test }, holdout, alphabet, invalid, nucleotides, cut, lines };
 }
 
 interface BuildOptions extends DataOptions, CommonOptions {
+  alphabet?: AlphabetName;
   out: string;
   overwrite?: boolean;
 }
 
 function buildCommand(): Command {
   const command = new Command('build')
-    .description('Turn FASTA files (plain or gzip, - for standard input) into a folder of tokens, split for training.')
-    .argument('<fasta...>', 'FASTA files')
+    .description(
+      'Turn FASTA files (plain or gzip, - for standard input) into a folder of tokens, split for training; with ' +
+        '--alphabet bytes files of any kind, and folders of them.',
+    )
+    .argument('<file...>', 'FASTA files, or with --alphabet bytes files and folders of any kind')
+    .addOption(alphabetOption())
     .requiredOption('--out <folder>', 'folder to write')
     .option('--overwrite', 'replace the data in that folder')
     .action(build);
@@ -92,6 +120,8 @@ function buildCommand(): Command {
     command,
     'protein-lm data build uniref50.fasta.gz --out uniref50.tokens --validation-fraction 0.001 --test-fraction 0.001',
     'protein-lm data build scop.fasta --out scop.tokens --holdout a.4.5 c.37.1',
+    'protein-lm data build --alphabet nucleotide genome.fna.gz --out genome.tokens --holdout chr21',
+    'protein-lm data build --alphabet bytes books/ --out books.tokens',
     'zstd -dc proteins.fasta.zst | protein-lm data build - --out proteins.tokens',
   );
 }
@@ -110,7 +140,7 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
   let manifest: StoreManifest;
   try {
     manifest = await buildStore(sources, options.out, {
-      ...splitOptions(options),
+      ...splitOptions(options, options.alphabet),
       splitSeed: options.seed,
       overwrite: options.overwrite,
       warnings,
@@ -127,10 +157,13 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
     return [split, count(sequences), count(residues), count(longest)];
   });
   rows.push(['all', count(manifest.sequences), count(manifest.residues), '']);
-  process.stdout.write(columns(['split', 'sequences', 'residues', 'longest'], rows));
+  const unit = UNITS[options.alphabet ?? 'protein'];
+  process.stdout.write(columns(['split', 'sequences', `${unit}s`, 'longest'], rows));
 }
 
 interface StatsOptions extends CommonOptions, Pick<OutputOptions, 'out'> {
+  alphabet?: AlphabetName;
+  lines?: boolean;
   json?: boolean;
 }
 
@@ -138,6 +171,8 @@ function statsCommand(): Command {
   const command = new Command('stats')
     .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
     .argument('<input...>', 'FASTA files (plain or gzip, - for standard input), or one folder of data build')
+    .addOption(alphabetOption())
+    .option('--lines', 'bytes: each line is a sequence, instead of each file')
     .option('--json', 'print JSON')
     .option('--out <file>', 'write to this file (.json, .csv, .tsv or .arrow) instead of standard output')
     .action(stats);
@@ -146,12 +181,13 @@ function statsCommand(): Command {
     command,
     'protein-lm data stats proteins.fasta.gz',
     'protein-lm data stats proteins.tokens --json',
+    'protein-lm data stats --alphabet nucleotide genome.fna.gz',
   );
 }
 
 async function stats(inputs: string[], options: StatsOptions): Promise<void> {
   const output = options.out === undefined || options.out === '-' ? undefined : tableOutput(options);
-  const found = (await isStore(inputs)) ? await statsOfStore(inputs[0]!) : await statsOfFasta(inputs, options.quiet);
+  const found = (await isStore(inputs)) ? await statsOfStore(inputs[0]!) : await statsOfFiles(inputs, options);
   const json = `${JSON.stringify(found, null, 2)}\n`;
   if (output?.format === 'json') await writeFileAtomic(options.out!, json);
   else if (output) await output.write(from(longRows(found)));
@@ -166,11 +202,13 @@ async function isStore(inputs: string[]): Promise<boolean> {
   return (await stat(inputs[0]!).catch(() => undefined))?.isDirectory() ?? false;
 }
 
-async function statsOfFasta(inputs: FastaSource[], quiet?: boolean): Promise<Found> {
+async function statsOfFiles(inputs: FileSource[], { alphabet, lines, quiet }: StatsOptions): Promise<Found> {
   const warnings = new Warnings();
   const bar = byteProgress('reading', quiet);
   let bytes = 0;
   const statistics = await fastaStatistics(inputs, {
+    alphabet,
+    lines,
     warnings,
     onBytes: (done) => {
       bytes = done;

@@ -22,7 +22,7 @@ interface EmbedOptions extends CommonOptions {
 export function embedCommand(): Command {
   const command = new Command('embed')
     .description('Turn sequences into vectors: one a sequence (mean, cls) or one a residue (none), as float32.')
-    .argument('<fasta>', 'sequences: FASTA, plain or gzip; - for standard input')
+    .argument('<fasta>', 'sequences: FASTA, plain or gzip; - for standard input; for a bytes model any file or folder')
     .requiredOption('--model <folder>', 'run or model folder, ours or a Hugging Face ESM')
     .requiredOption('--out <file>', 'file to write: .npy, .npz, .safetensors or .arrow')
     .option('--layer <n>', 'layer: 0 embeddings, 1 … N, or from the end: -1 the last', wholeNumber(-1e6), -1)
@@ -55,23 +55,25 @@ Files:
 
 async function embed(fasta: string, options: EmbedOptions): Promise<void> {
   const format = formatOf(options.out);
-  const { readProteins } = await import('../data/proteins.js');
+  const { loadModel, readModelConfig } = await import('../model/files.js');
+  const { alphabet } = await readModelConfig(options.model);
+  const { readSequences } = await import('../data/reading.js');
   const { Warnings } = await import('../data/warnings.js');
   const { startEngine } = await import('../engines/index.js');
-  const { loadModel } = await import('../model/files.js');
   const { InputError } = await import('../data/errors.js');
   const { openEmbeddingWriter } = await import('../scoring/embeddingFiles.js');
   const { embedSequences } = await import('../scoring/embeddings.js');
   const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
   const warnings = new Warnings();
+  const reading = { alphabet: alphabet.name, cut: Number.POSITIVE_INFINITY, warnings };
   const progress = createProgress({ label: 'embedding', unit: 'sequences', quiet: options.quiet });
   const writer = await openEmbeddingWriter(options.out, format, options.pool, model.config.hidden_size);
   try {
     // What went in and has not come out yet, as the model takes many sequences at once.
     const waiting: { id: string; sequence: string }[] = [];
     async function* sequences(): AsyncGenerator<string> {
-      for await (const { id, sequence } of readProteins(fasta, { warnings })) {
+      for await (const { id, sequence } of readSequences(fasta, reading)) {
         waiting.push({ id, sequence });
         yield sequence;
       }
@@ -88,7 +90,10 @@ async function embed(fasta: string, options: EmbedOptions): Promise<void> {
       await writer.append({ ...waiting.shift()!, values });
       progress.update(++done);
     }
-    if (done === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
+    if (done === 0)
+      throw new InputError(
+        `${fasta} has no sequences; give ${alphabet.name === 'bytes' ? 'another file' : 'a FASTA file'}`,
+      );
     await writer.close();
   } catch (error) {
     await writer.abort();

@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
+import { UNITS } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { SequenceSource } from '../data/sequences.js';
 import { SPLITS, type SplitName, type TokenStore } from '../data/store.js';
@@ -24,13 +25,14 @@ const TOKENS_PER_PASS = 8192;
 /** `protein-lm evaluate`: accuracy and perplexity of a model, beside those of the residue frequencies. */
 export function evaluateCommand(): Command {
   const command = new Command('evaluate')
-    .description('Accuracy and perplexity at masked positions, beside those of the residue frequencies.')
+    .description(
+      'Accuracy and perplexity at masked positions, or of the next token, beside those of the letters alone.',
+    )
     .requiredOption('--model <folder>', 'run or model folder')
     .addOption(
-      new Option('--split <name...>', 'splits of the data (default: validation, or all of --fasta)').choices([
-        ...SPLITS,
-        'all',
-      ]),
+      new Option('--split <name...>', 'splits of the data (default: validation, or all of --fasta or --files)').choices(
+        [...SPLITS, 'all'],
+      ),
     );
   addTrainingDataOptions(command);
   command
@@ -50,7 +52,8 @@ export function evaluateCommand(): Command {
 async function evaluateModel(options: EvaluateOptions): Promise<void> {
   const output = tableOutput(options);
   const { startEngine } = await import('../engines/index.js');
-  const { loadModel } = await import('../model/files.js');
+  const { loadModel, readModelConfig } = await import('../model/files.js');
+  const { checkAlphabet } = await import('../training/alphabet.js');
   const { latestCheckpoint, readState } = await import('../training/checkpoint.js');
   const { evaluate, residueFrequencies } = await import('../training/evaluate.js');
   const { figuresOf } = await import('../training/metrics.js');
@@ -58,15 +61,20 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
 
   const checkpoint = latestCheckpoint(options.model);
   const run = checkpoint && readState(checkpoint);
-  const given = await openTrainingData(options);
-  if (!given && !run) throw new UsageError(`${options.model} is no run with data of its own: give --fasta or --data`);
+  const { alphabet } = await readModelConfig(options.model);
+  const given = await openTrainingData(options, alphabet.name);
+  if (!given && !run) {
+    const files = alphabet.name === 'bytes' ? '--files' : '--fasta';
+    throw new UsageError(`${options.model} is no run with data of its own: give ${files} or --data`);
+  }
   const store = given ?? (await openStore(run!.data.folder));
+  checkAlphabet(alphabet, store);
   const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
   const frequencies = residueFrequencies(store);
   const length = Math.min(options.length ?? run?.recipe.length ?? DEFAULT_LENGTH, maxLength(model.config));
   const rows: Record<string, string | number>[] = [];
-  for (const split of options.split ?? (options.fasta ? ['all' as const] : ['validation' as const])) {
+  for (const split of options.split ?? (options.fasta || options.files ? ['all' as const] : ['validation' as const])) {
     const source = split === 'all' ? allSequences(store) : store.split(split);
     if (source.size === 0) throw new InputError(`${store.folder}: no sequences in its ${split} split`);
     const progress = createProgress({
@@ -92,10 +100,11 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
         positions: tally.positions,
         accuracy: significant(accuracy),
         perplexity: significant(perplexity),
+        ...(alphabet.name === 'bytes' && { bits_per_byte: significant(Math.log2(perplexity)) }),
       });
     };
     row(basename(resolve(options.model)), tallies.model);
-    row('residue frequencies', tallies.baseline);
+    row(`${UNITS[alphabet.name]} frequencies`, tallies.baseline);
   }
   model.dispose();
   store.close();

@@ -74,9 +74,11 @@ A configuration (all but attentions and the data may be left out):
       "Linformer": { "kind": "linformer", "projected_length": 100 },
       "Reformer": { "kind": "lsh", "redraw_interval": 1 }
     },
+    "recompute": ["Transformer"],
     "transfer": { "from": "Transformer", "to": ["FAVOR+"], "share": 0.1 },
     "lengths": { "lengths": [1024, 4096, 32768], "longestStep": 60 }
   }
+Bytes ("alphabet": "bytes") come from "files", and recompute (names of attentions, or true) takes less memory and more time.
 `;
 
 async function compareAttentions(options: CompareOptions): Promise<void> {
@@ -144,8 +146,8 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
 
 /** Where the data is, as a token store. */
 async function dataFolder(comparison: Comparison, quiet?: boolean): Promise<string> {
-  const { data, fasta, holdout } = comparison;
-  const store = await openTrainingData({ data, fasta, holdout, invalid: 'error', quiet });
+  const { alphabet = 'protein', data, fasta, files, holdout } = comparison;
+  const store = await openTrainingData({ data, fasta, files, holdout, invalid: 'error', quiet }, alphabet);
   store!.close();
   return resolve(store!.folder);
 }

@@ -11,6 +11,7 @@ import type { VariantFeatures } from '../scoring/heads/features.js';
 import type { Split } from '../scoring/heads/folds.js';
 import type { Metrics } from '../scoring/metrics.js';
 import { UsageError } from './errors.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -151,6 +152,7 @@ async function finetune(options: FinetuneOptions): Promise<void> {
   if (options.assays !== undefined && options.save !== undefined) {
     throw new UsageError('--save is for the head of one --assay');
   }
+  await modelAlphabet(options.model, 'finetune', ['protein']);
   if (options.task !== 'fitness') return finetuneClasses(options, options.task);
   const { readAssay } = await import('../scoring/assay.js');
   const { findAssays } = await import('../scoring/benchmark.js');

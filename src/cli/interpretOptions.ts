@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
-import type { ProteinRecord } from '../data/proteins.js';
+import type { AlphabetName } from '../data/alphabet.js';
+import type { SequenceRecord } from '../data/letters.js';
 import type { LanguageModel } from '../model/model.js';
 import type { CommonOptions } from './options.js';
 
@@ -38,39 +39,43 @@ export async function openModel(
 }
 
 /**
- * All proteins of a FASTA file, in memory; warnings go to standard error.
+ * All sequences of a file, whole and in memory, as a model of that alphabet reads them; warnings go to standard error.
  * @throws InputError where two have one identifier, and where there are none
  */
-export async function readAllProteins(path: string): Promise<ProteinRecord[]> {
-  const { readProteins } = await import('../data/proteins.js');
+export async function readAllSequences(path: string, alphabet: AlphabetName = 'protein'): Promise<SequenceRecord[]> {
+  const { readSequences } = await import('../data/reading.js');
   const { Warnings } = await import('../data/warnings.js');
   const { InputError } = await import('../data/errors.js');
   const warnings = new Warnings();
-  const records: ProteinRecord[] = [];
-  for await (const record of readProteins(path, { warnings, duplicates: 'error' })) records.push(record);
+  const records: SequenceRecord[] = [];
+  const options = { alphabet, cut: Number.POSITIVE_INFINITY, warnings, duplicates: 'error' as const };
+  for await (const record of readSequences(path, options)) records.push(record);
   for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
-  if (records.length === 0) throw new InputError(`${path} has no sequences; give a FASTA file of proteins`);
+  if (records.length === 0)
+    throw new InputError(`${path} has no sequences; give ${alphabet === 'bytes' ? 'another file' : 'a FASTA file'}`);
   return records;
 }
 
 /**
- * The proteins that the model has positions for. Longer ones are an error, or with `skip` left out with a warning.
+ * The sequences that the model has positions for. Longer ones are an error, or with `skip` left out with a warning.
  * @throws InputError naming the first that is too long
  */
-export async function fitting<T extends ProteinRecord>(records: T[], model: LanguageModel, skip = false): Promise<T[]> {
+export async function fitting<T extends SequenceRecord>(records: T[], model: LanguageModel, skip = false): Promise<T[]> {
   const { maxLength } = await import('../model/config.js');
+  const { UNITS } = await import('../data/alphabet.js');
   const { InputError } = await import('../data/errors.js');
   const most = maxLength(model.config) - 2;
   const long = records.filter(({ sequence }) => sequence.length > most);
   if (long.length === 0) return records;
   const { file, line, id, sequence } = long[0];
   const first = `${file}:${line}, record ${id}`;
+  const unit = `${UNITS[model.alphabet.name]}s`;
   if (!skip)
-    throw new InputError(`${first}: ${sequence.length} residues, but this model takes ${most}: crop the sequence`);
+    throw new InputError(`${first}: ${sequence.length} ${unit}, but this model takes ${most}: crop the sequence`);
   process.stderr.write(
-    `warning: longer than the model's ${most} residues, left out: ${long.length} (first: ${first})\n`,
+    `warning: longer than the model's ${most} ${unit}, left out: ${long.length} (first: ${first})\n`,
   );
   const kept = records.filter((record) => record.sequence.length <= most);
-  if (kept.length === 0) throw new InputError(`${file}: every protein is longer than the model's ${most} residues`);
+  if (kept.length === 0) throw new InputError(`${file}: every sequence is longer than the model's ${most} ${unit}`);
   return kept;
 }

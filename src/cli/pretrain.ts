@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
+import { type AlphabetName, UNITS } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { lockFolder } from '../data/lock.js';
+import { DEFAULT_CUT } from '../data/reading.js';
 import type { TokenStore } from '../data/store.js';
 import { DeviceLostError } from '../engines/engine.js';
 import type { Engine } from '../engines/index.js';
 import {
   type AttentionConfig,
+  changeAlphabet,
   convertConfig,
   type ModelConfig,
   maxLength,
@@ -20,6 +23,7 @@ import type { Figures } from '../training/metrics.js';
 import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type Recipe } from '../training/recipe.js';
 import type { Training, TrainingStatus } from '../training/run.js';
 import { ATTENTION_OPTIONS, type AttentionOptions, addAttentionOptions, attentionFields } from './attentionOptions.js';
+import { alphabetOption } from './data.js';
 import { UsageError } from './errors.js';
 import {
   addCommonOptions,
@@ -41,6 +45,7 @@ interface PretrainOptions
     Budget,
     Partial<Cadence> {
   out: string;
+  alphabet?: AlphabetName;
   resume?: boolean;
   init?: string;
   recompute?: boolean;
@@ -64,6 +69,7 @@ interface PretrainOptions
 
 /** Options that decide the weights: a run that goes on keeps those it was started with. */
 const FIXED = [
+  'alphabet',
   'init',
   'preset',
   'config',
@@ -85,14 +91,20 @@ const FIXED = [
   'seed',
 ] as const;
 
+/** Choromanski et al. 2021, section 2.3: its kernel is not positive, and where it should be small its error is largest. */
+const UNSTABLE =
+  'warning: favor-trig is unstable: its attention may be negative or without bound, and the loss with it; ' +
+  'favor-softmax estimates the same kernel with positive features\n';
+
 /** Exit code of a run that a signal stopped, as shells give it for Ctrl-C. */
 const INTERRUPTED = 130;
 
-/** `protein-lm pretrain`: trains a model on FASTA files or a token store, in a run folder. */
+/** `protein-lm pretrain`: trains a model on FASTA files, bytes or a token store, in a run folder. */
 export function pretrainCommand(): Command {
   const command = new Command('pretrain')
-    .description('Train a protein language model on FASTA files.')
+    .description('Train a language model: of proteins or nucleotides on FASTA files, of bytes on files of any kind.')
     .requiredOption('--out <run>', 'folder of the run: model, checkpoints, metrics');
+  command.addOption(alphabetOption());
   addTrainingDataOptions(command);
   const choice = (flags: string, text: string, choices: readonly string[]) =>
     command.addOption(new Option(flags, text).choices(choices));
@@ -114,7 +126,10 @@ export function pretrainCommand(): Command {
     .option('--causal', 'predict the next residue instead of masked ones')
     .option('--dropout <share>', 'dropout in training', number(0, 0.99))
     .option('--length <n>', 'tokens of a row, <cls> and <eos> included', wholeNumber(3));
-  choice('--mode <mode>', 'one cropped sequence a row, or rows packed with sequences', ['single', 'packed']);
+  choice('--mode <mode>', 'one cropped sequence a row (the default of proteins), or rows packed with sequences', [
+    'single',
+    'packed',
+  ]);
   command
     .option('--steps <n>', 'train for so many steps', wholeNumber(1))
     .option('--tokens <n>', 'or so many tokens', wholeNumber(1))
@@ -149,6 +164,8 @@ export function pretrainCommand(): Command {
     'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
     'protein-lm pretrain --data tokens/uniref50 --preset performer-12 --tokens-per-batch 65536 --out runs/p12',
     'protein-lm pretrain --data tokens/uniref50 --init esm2_t6_8M_UR50D --attention favor-softmax --out runs/esm',
+    'protein-lm pretrain --alphabet nucleotide --fasta genome.fna.gz --preset performer-6 --out runs/genome',
+    'protein-lm pretrain --alphabet bytes --files books/ --causal --length 8192 --preset performer-12 --out runs/books',
     'protein-lm pretrain --out runs/p12 --resume',
   );
 }
@@ -163,7 +180,8 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     }
   }
   // What is wrong with the configuration shows before the data is read.
-  const fresh = options.resume ? undefined : newRun(options);
+  const opened = options.data === undefined ? undefined : await openTrainingData(options, options.alphabet);
+  const fresh = options.resume ? undefined : newRun(options, options.alphabet ?? opened?.alphabet.name);
   const { startEngine } = await import('../engines/index.js');
   const { startTraining, resumeTraining, train } = await import('../training/run.js');
   const log = (line: string) => quiet || process.stderr.write(`${line}\n`);
@@ -172,8 +190,11 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   let store: TokenStore | undefined;
   let engine: Engine | undefined;
   try {
-    store = await openTrainingData(options);
-    if (!store && fresh) throw new UsageError('no data: give --fasta FILE... or --data STORE');
+    store = opened ?? (await openFiles(options, fresh));
+    if (!store && fresh) {
+      const files = fresh.config.alphabet === 'bytes' ? '--files FILE...' : '--fasta FILE...';
+      throw new UsageError(`no data: give ${files} or --data STORE`);
+    }
     engine = await startEngine(options.device, { threads: options.threads, precision: options.precision });
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;
@@ -185,6 +206,8 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
       if (budget) training.state.recipe = { ...training.state.recipe, budget };
       store ??= await openRunData(out, training);
     }
+    if (training.model.config.attention.kind === 'favor-trig') process.stderr.write(UNSTABLE);
+    warnOfPieces(training, store!);
     log(describeTraining(training, store!));
     await runWithProgress(options, training, store!, train);
   } finally {
@@ -194,24 +217,67 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   }
 }
 
-/** The configuration and recipe of a new run. */
-function newRun(options: PretrainOptions): { config: ModelConfig; recipe: Recipe } {
+/** What `--fasta` or `--files` names, read as the run needs it: a fresh one, or the one of `--out`. */
+async function openFiles(
+  options: PretrainOptions,
+  fresh: { config: ModelConfig; recipe: Recipe } | undefined,
+): Promise<TokenStore | undefined> {
+  if (!options.fasta && !options.files) return undefined;
+  const { config, recipe } = fresh ?? (await readRun(options.out));
+  const alphabet = config.alphabet ?? 'protein';
+  // Rows of training are to be cut from longer pieces.
+  const cut = alphabet === 'protein' ? undefined : Math.max(DEFAULT_CUT, 4 * recipe.length);
+  return openTrainingData({ ...options, cut: options.cut ?? cut }, alphabet);
+}
+
+/** The configuration and recipe of a run that goes on. */
+async function readRun(out: string): Promise<{ config: ModelConfig; recipe: Recipe }> {
+  const { latestCheckpoint, readState } = await import('../training/checkpoint.js');
+  const { readModelConfig } = await import('../model/files.js');
+  const checkpoint = latestCheckpoint(out);
+  if (!checkpoint) throw new InputError(`${out}: no checkpoint in it; start a new run without --resume`);
+  return { config: (await readModelConfig(checkpoint.folder)).config, recipe: readState(checkpoint).recipe };
+}
+
+/** Data that was cut for shorter rows has no longer context. */
+function warnOfPieces({ state: { recipe } }: Training, { manifest, folder }: TokenStore): void {
+  if (manifest.cut === undefined || manifest.cut >= recipe.length) return;
+  process.stderr.write(
+    `warning: the sequences of ${folder} were cut after ${count(manifest.cut)}, rows have ${count(recipe.length)} ` +
+      `tokens; build the data with --cut ${4 * recipe.length}\n`,
+  );
+}
+
+/**
+ * The configuration and recipe of a new run.
+ * @param alphabet as the options or the data say; else that of the model that the options name, or `protein`
+ */
+function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: ModelConfig; recipe: Recipe } {
   const { preset, causal, positions, length } = options;
   const attention = attentionFields(options);
   let config: ModelConfig;
   let changes: Partial<Recipe> = {};
   if (options.init !== undefined) {
     config = initialConfig(options, options.init);
+    const { alphabet: own = 'protein' } = config;
+    if (alphabet !== undefined && own !== alphabet) {
+      throw new UsageError(
+        `--init ${options.init}: its alphabet is ${own}, not ${alphabet}; give data of its alphabet`,
+      );
+    }
     changes = { length: Math.min(RECIPES[preset].length, maxLength(config)) };
   } else if (options.config === undefined) {
     config = newConfig({
       ...PRESETS[preset],
       length: length ?? RECIPES[preset].length,
       attention: { ...attention, causal: causal ?? false },
+      alphabet,
       ...(positions && { positions }),
     });
   } else {
     ({ config, changes } = readConfigFile(options.config));
+    if (alphabet !== undefined && alphabet !== (config.alphabet ?? 'protein'))
+      config = changeAlphabet(config, alphabet);
     if (positions) config.position_embedding_type = positions;
     config = changeAttention(config, attention);
     if (causal) config.attention.causal = true;
@@ -228,7 +294,9 @@ function newRun(options: PretrainOptions): { config: ModelConfig; recipe: Recipe
   }
   // Once more, because of what the options changed.
   config = parseConfig(JSON.stringify(config), options.config ?? 'options');
-  const recipe = changeRecipe(RECIPES[preset], changes, options.config ?? 'options');
+  // Long sequences are cut into pieces, of which rows are packed.
+  const preferred: Partial<Recipe> = config.alphabet === undefined ? {} : { mode: 'packed' };
+  const recipe = changeRecipe({ ...RECIPES[preset], ...preferred }, changes, options.config ?? 'options');
   const { mode, learningRate, warmup, schedule, tokensPerBatch, tokensPerPass, seed } = options;
   const budget = budgetOf(options);
   const flags = { length, mode, learningRate, warmup, schedule, tokensPerBatch, tokensPerPass, seed, budget };
@@ -297,7 +365,7 @@ async function openRunData(run: string, { state }: Training): Promise<TokenStore
     return await openStore(state.data.folder);
   } catch (error) {
     throw new InputError(
-      `the data of ${run} cannot be opened (${(error as Error).message}); give it with --fasta or --data`,
+      `the data of ${run} cannot be opened (${(error as Error).message}); give it with --fasta, --files or --data`,
     );
   }
 }
@@ -307,7 +375,7 @@ function describeTraining({ model, state }: Training, store: TokenStore): string
   const { sequences, residues } = store.manifest.splits.train;
   return (
     `model: ${count(parameters)} parameters, step ${count(state.step)}; ` +
-    `data: ${count(sequences)} sequences, ${count(residues)} residues to train on`
+    `data: ${count(sequences)} sequences, ${count(residues)} ${UNITS[model.alphabet.name]}s to train on`
   );
 }
 
@@ -321,6 +389,7 @@ async function runWithProgress(
 ): Promise<void> {
   const { out, quiet, logEvery, validateEvery, validationSequences, checkpointEvery, keep } = options;
   const { recipe, step: firstStep, seconds: firstSeconds } = training.state;
+  const unit = UNITS[training.model.alphabet.name];
   const progress = createProgress({
     label: 'training',
     total: recipe.budget.steps,
@@ -349,7 +418,8 @@ async function runWithProgress(
       recompute: options.recompute,
       signal: controller.signal,
       onStep,
-      onValidation: (step, model, baseline) => progress.log(`step ${step}: validation ${compared(model, baseline)}`),
+      onValidation: (step, model, baseline) =>
+        progress.log(`step ${step}: validation ${compared(model, baseline, unit)}`),
     });
     progress.end();
     // The model is saved: that its curves cannot be drawn is no failure of the run.
@@ -365,7 +435,7 @@ async function runWithProgress(
     } else if (!quiet) {
       const work = `${count(result.step)} steps, ${count(result.tokens)} tokens`;
       const outcome = result.validation
-        ? `; validation ${compared(result.validation.model, result.validation.baseline)}`
+        ? `; validation ${compared(result.validation.model, result.validation.baseline, unit)}`
         : '';
       process.stderr.write(`${out}: ${work} in ${formatDuration(result.seconds)}${outcome}\n`);
     }
@@ -408,6 +478,6 @@ function figures({ accuracy, perplexity }: Figures): string {
   return `perplexity ${perplexity.toFixed(2)}  accuracy ${(100 * accuracy).toFixed(1)} %`;
 }
 
-function compared(model: Figures, baseline: Figures): string {
-  return `${figures(model)} (residue frequencies: ${figures(baseline)})`;
+function compared(model: Figures, baseline: Figures, unit: string): string {
+  return `${figures(model)} (${unit} frequencies: ${figures(baseline)})`;
 }

@@ -7,7 +7,7 @@ import type { Theme } from '../report/look.js';
 import type { Report } from '../report/page.js';
 import type { ScoredVariant, TrainingLine } from '../report/reports.js';
 import { UsageError } from './errors.js';
-import { readAllProteins } from './interpretOptions.js';
+import { readAllSequences } from './interpretOptions.js';
 import { addExamples, type CommonOptions } from './options.js';
 
 interface ReportOptions extends Pick<CommonOptions, 'quiet' | 'debug'> {
@@ -161,7 +161,7 @@ function rowsByProtein(columns: Cells, rows: number, fallback: string): Map<stri
 
 /** The sequences of `--fasta`, by identifier. */
 async function sequencesOf({ fasta }: ReportOptions): Promise<Map<string, string>> {
-  const records = fasta === undefined ? [] : await readAllProteins(fasta);
+  const records = fasta === undefined ? [] : await readAllSequences(fasta);
   return new Map(records.map(({ id, sequence }) => [id, sequence]));
 }
 

@@ -1,15 +1,17 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { RESIDUES } from '../data/alphabet.js';
+import { type Alphabet, BASES, PROTEIN, RESIDUES } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
-import type { ProteinRecord } from '../data/proteins.js';
+import type { SequenceRecord } from '../data/letters.js';
+import type { ReadingOptions } from '../data/reading.js';
 import type { LanguageModel } from '../model/model.js';
 import type { LoadedHead } from '../scoring/heads/headFiles.js';
 import type { Mutations } from '../scoring/mutations.js';
 import type { ScoreOptions } from '../scoring/schemes.js';
 import type { Variant } from '../scoring/variants.js';
 import { UsageError } from './errors.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -31,14 +33,14 @@ interface ScoreCommandOptions extends CommonOptions, OutputOptions, SchemeOption
   matrix?: boolean;
 }
 
-/** Columns of a matrix, as ProteinGym orders the amino acids. */
-const MATRIX_RESIDUES = [...RESIDUES].sort();
+/** What each position is substituted by: the columns of a matrix, as ProteinGym orders the amino acids, or the bases. */
+const lettersOf = ({ name }: Alphabet) => (name === 'nucleotide' ? [...BASES] : [...RESIDUES].sort());
 
 /** `protein-lm score`: zero-shot scores of mutations. */
 export function scoreCommand(): Command {
   const command = new Command('score')
     .description(
-      'Score mutations: every single substitution of each sequence, or those of --mutations. Higher is fitter. ' +
+      'Score mutations: every single substitution (by the 20 residues, or the 4 bases) of each sequence, or those of --mutations. Higher is fitter. ' +
         'Columns: sequence_id, variant, score. A stop codon or a letter the model does not know gets an empty score. ' +
         'With --out a stopped run goes on where it was.',
     )
@@ -91,15 +93,22 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
     );
   }
   tableOutput(options); // A wrong --out shows before the work.
-  const { readProteins } = await import('../data/proteins.js');
+  const { readSequences } = await import('../data/reading.js');
   const { Warnings } = await import('../data/warnings.js');
   const { readMutations } = await import('../scoring/mutations.js');
+  // A head stands on protein models.
+  const alphabet = options.model ? await modelAlphabet(options.model, 'score', ['protein', 'nucleotide']) : PROTEIN;
+  const reading = { alphabet: alphabet.name, cut: Number.POSITIVE_INFINITY };
   const mutations =
     options.mutations === undefined
       ? undefined
-      : await readMutations(options.mutations, { ...options, columns: columnNames(options) });
+      : await readMutations(options.mutations, {
+          ...options,
+          columns: columnNames(options),
+          alphabet: alphabet.name,
+        });
   const warnings = new Warnings();
-  const total = await checkInput(fasta, mutations, warnings, options.mutations);
+  const total = await checkInput(fasta, reading, mutations, warnings, options.mutations);
 
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
@@ -112,7 +121,7 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
     throw new UsageError(`${options.head} classifies ${task}: leave out --mutations and --matrix`);
   }
   const columns = options.matrix
-    ? ['sequence_id', 'position', 'wild_type', ...MATRIX_RESIDUES]
+    ? ['sequence_id', 'position', 'wild_type', ...lettersOf(alphabet)]
     : task === 'residues'
       ? ['sequence_id', 'position', 'residue', 'label', 'score']
       : ['sequence_id', task === 'sequences' ? 'label' : 'variant', 'score'];
@@ -125,7 +134,8 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
   const found = new Set<string>();
   // What the first reading of a file warned of needs no second warning.
   const again = total === undefined ? warnings : new Warnings();
-  for await (const record of readProteins(fasta, { warnings: again, duplicates: mutations ? 'error' : 'ignore' })) {
+  const duplicates = mutations ? 'error' : 'ignore';
+  for await (const record of readSequences(fasta, { ...reading, warnings: again, duplicates })) {
     if (mutations?.sequenceIds && !mutations.sequenceIds.has(record.id)) continue;
     if (mutations && !mutations.sequenceIds && index > 0) throw severalSequences(fasta, options.mutations!);
     found.add(record.id);
@@ -144,7 +154,7 @@ async function score(fasta: string, options: ScoreCommandOptions): Promise<void>
   progress.end();
   const absent = [...(mutations?.sequenceIds ?? [])].find((id) => !found.has(id));
   if (absent !== undefined) throw unknownSequence(absent, fasta, options.mutations!);
-  if (index === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
+  if (index === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file`);
   await writer.close();
   for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
   if (loaded) loaded.dispose();
@@ -163,16 +173,18 @@ async function loadSavedHead(folder: string, models?: string[]): Promise<LoadedH
  */
 async function checkInput(
   fasta: string,
+  reading: ReadingOptions,
   mutations: Mutations | undefined,
   warnings: import('../data/warnings.js').Warnings,
   path?: string,
 ): Promise<number | undefined> {
   if (fasta === '-') return undefined;
-  const { readProteins } = await import('../data/proteins.js');
+  const { readSequences } = await import('../data/reading.js');
   const wanted = mutations?.sequenceIds;
   const missing = new Set(wanted);
   let sequences = 0;
-  for await (const { id, sequence } of readProteins(fasta, { warnings, duplicates: mutations ? 'error' : 'ignore' })) {
+  const duplicates = mutations ? 'error' : 'ignore';
+  for await (const { id, sequence } of readSequences(fasta, { ...reading, warnings, duplicates })) {
     if (wanted && !missing.delete(id)) continue;
     sequences++;
     if (mutations && !wanted && sequences > 1) throw severalSequences(fasta, path!);
@@ -180,7 +192,7 @@ async function checkInput(
   }
   const [absent] = missing;
   if (absent !== undefined) throw unknownSequence(absent, fasta, path!);
-  if (sequences === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file of proteins`);
+  if (sequences === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file`);
   return sequences;
 }
 
@@ -197,7 +209,7 @@ function unknownSequence(id: string, fasta: string, path: string): InputError {
 async function scoreProtein(
   models: LanguageModel[],
   head: LoadedHead | undefined,
-  { id, sequence, file, line }: ProteinRecord,
+  { id, sequence, file, line }: SequenceRecord,
   mutations: Mutations | undefined,
   options: ScoreCommandOptions,
   warnings: import('../data/warnings.js').Warnings,
@@ -220,12 +232,18 @@ async function scoreProtein(
     for (let i = 0; i < placed.mismatches; i++) warnings.add('row that does not match the wild type, skipped', where);
   } else {
     // An unknown wild-type residue has nothing to be compared with.
-    const known = (index: number) => !'XBZ-.'.includes(sequence[index]!);
-    variants = [...singleSubstitutions(sequence, MATRIX_RESIDUES.join(''), options.offset)].filter((variant) => {
+    const letters = lettersOf(models[0]!.alphabet);
+    const nucleotide = models[0]!.alphabet.name === 'nucleotide';
+    const known = (index: number) =>
+      nucleotide ? BASES.includes(sequence[index]!) : !'XBZ-.'.includes(sequence[index]!);
+    variants = [...singleSubstitutions(sequence, letters.join(''), options.offset)].filter((variant) => {
       return known(variant.edits[0]!.start);
     });
     if (!mutations && [...sequence].some((_, i) => !known(i))) {
-      warnings.add('unknown residues (X, B, Z, gaps) in a sequence, their positions not scored', where);
+      const unknown = nucleotide
+        ? 'unknown bases (N and other ambiguous ones, gaps)'
+        : 'unknown residues (X, B, Z, gaps)';
+      warnings.add(`${unknown} in a sequence, their positions not scored`, where);
     }
   }
   const scores = head
@@ -238,15 +256,16 @@ async function scoreProtein(
   });
   if (!options.matrix) return variants.map((variant, i) => [id, variant.name, rounded(scores[i]!)]);
 
+  const letters = lettersOf(models[0]!.alphabet);
   const rows = [...sequence].map((residue, i): Cell[] => [
     id,
     i + (options.offset ?? 1),
     residue,
-    ...MATRIX_RESIDUES.map((other) => (other === residue ? 0 : null)),
+    ...letters.map((other) => (other === residue ? 0 : null)),
   ]);
   variants.forEach(({ edits }, i) => {
     const { start, residues } = edits[0]!;
-    rows[start]![3 + MATRIX_RESIDUES.indexOf(residues)] = rounded(scores[i]!);
+    rows[start]![3 + letters.indexOf(residues)] = rounded(scores[i]!);
   });
   return rows;
 }

@@ -1,6 +1,7 @@
 import { table } from 'arquero';
 import { Command } from 'commander';
-import { fitting, oneModelOption, openModel, readAllProteins } from './interpretOptions.js';
+import { fitting, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
+import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
@@ -32,7 +33,8 @@ export function similarityCommand(): Command {
 
 async function similarity(fasta: string, options: SimilarityOptions): Promise<void> {
   const output = tableOutput(options);
-  const all = await readAllProteins(fasta);
+  await modelAlphabet([options.model], 'similarity', ['protein']);
+  const all = await readAllSequences(fasta);
   const { residueSimilarity } = await import('../interpret/similarity.js');
   const { model, stop } = await openModel(options.model, options);
   const records = await fitting(all, model, true);

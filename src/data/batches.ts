@@ -1,4 +1,4 @@
-import { type Alphabet, PROTEIN } from './alphabet.js';
+import { type Alphabet, PROTEIN, type Tokens } from './alphabet.js';
 import { type MaskingOptions, maskForEvaluation, maskForTraining } from './masking.js';
 import { Permutation, Random } from './random.js';
 import type { SequenceSource } from './sequences.js';
@@ -137,7 +137,7 @@ function* packedBatches(
     const rows = Array.from({ length: rowCount }, () => {
       const random = new Random(seed, epoch, index, offset);
       const first = sequence;
-      const row = new Uint8Array(length);
+      const row = alphabet.array(length);
       row[0] = alphabet.cls;
       for (let filled = 1; filled < length; ) {
         const piece = tokens.subarray(offset, offset + length - filled);
@@ -162,23 +162,28 @@ function* packedBatches(
 export interface EvaluationBatchOptions extends BatchOptions {
   /** Takes only so many sequences, chosen by the seed alone. */
   sequences?: number;
+  /** Takes no more sequences once they have so many tokens: at least one. */
+  tokens?: number;
 }
 
 /**
  * Every sequence once, whole, longest first. A sequence longer than `length` is cut into windows that overlap by half;
  * each position is predicted once, in the window where it has most context (the one whose middle is nearest, or with
  * `causal` the one that reaches furthest back). Masked positions are those of `maskForEvaluation` on the whole sequence.
- * Only letters are predicted, so that a perplexity is one per residue.
+ * Only the alphabet's targets are predicted, so that a perplexity is one per residue.
  */
 export function* evaluationBatches(
   source: SequenceSource,
   options: EvaluationBatchOptions,
 ): Generator<TokenBatch, void, undefined> {
   const { length, seed = 0, objective = 'masked', alphabet = PROTEIN, masking } = options;
-  let chosen = Array.from({ length: source.size }, (_, i) => i);
-  if (options.sequences !== undefined && options.sequences < source.size) {
-    const order = new Permutation(source.size, seed);
-    chosen = Array.from({ length: options.sequences }, (_, i) => order.at(i));
+  const { sequences = source.size, tokens: mostTokens = Number.POSITIVE_INFINITY } = options;
+  const order = new Permutation(source.size, seed);
+  const chosen: number[] = [];
+  for (let tokens = 0; chosen.length < Math.min(sequences, source.size) && tokens < mostTokens; ) {
+    const sequence = order.at(chosen.length);
+    chosen.push(sequence);
+    tokens += source.length(sequence) + 2;
   }
   const windows = chosen.flatMap((sequence) => windowsOf(sequence, source.length(sequence) + 2, length));
   windows.sort((a, b) => a.end - a.start - (b.end - b.start) || a.sequence - b.sequence || a.start - b.start);
@@ -188,14 +193,23 @@ export function* evaluationBatches(
     length,
     (bucket) => rowsPerBatch(bucket, options),
   );
-  for (const { length: rowLength, items } of batches.reverse()) {
-    const rows = items.map(({ sequence, start, end }) => {
+  // The windows of a sequence follow each other: it is read once for all of them.
+  let last: { sequence: number; targets: Targets } | undefined;
+  const targetsOf = (sequence: number): Targets => {
+    if (last?.sequence !== sequence) {
       const tokens = source.tokens(sequence);
       const targets =
         objective === 'causal'
           ? nextTokens(tokens, alphabet, true)
           : maskForEvaluation(tokens, seed, { ...masking, alphabet });
-      const own = ownPositions(start, tokens.length, length, objective);
+      last = { sequence, targets };
+    }
+    return last!.targets;
+  };
+  for (const { length: rowLength, items } of batches.reverse()) {
+    const rows = items.map(({ sequence, start, end }) => {
+      const targets = targetsOf(sequence);
+      const own = ownPositions(start, targets.ids.length, length, objective);
       const row = {
         ids: targets.ids.subarray(start, end),
         positions: [] as number[],
@@ -293,7 +307,7 @@ function rowsPerBatch(length: number, options: TrainingBatchOptions): number {
   return rows > part ? rows - (rows % part) : rows;
 }
 
-function crop(tokens: Uint8Array, length: number, random: Random): Uint8Array {
+function crop(tokens: Tokens, length: number, random: Random): Tokens {
   if (tokens.length <= length) return tokens;
   const start = random.int(tokens.length - length + 1);
   return tokens.subarray(start, start + length);
@@ -301,24 +315,24 @@ function crop(tokens: Uint8Array, length: number, random: Random): Uint8Array {
 
 /** What the model gets of a row, and what it shall predict where. */
 interface Targets {
-  ids: Uint8Array;
+  ids: Tokens;
   positions: number[];
   labels: number[];
 }
 
-function trainingObjective(options: BatchOptions): (tokens: Uint8Array, random: Random) => Targets {
+function trainingObjective(options: BatchOptions): (tokens: Tokens, random: Random) => Targets {
   const { objective = 'masked', alphabet = PROTEIN, masking } = options;
   if (objective === 'causal') return (tokens) => nextTokens(tokens, alphabet, false);
   return (tokens, random) => maskForTraining(tokens, random, { ...masking, alphabet });
 }
 
-/** The next token at each position but the last; with `lettersOnly` where it is a letter. */
-function nextTokens(tokens: Uint8Array, alphabet: Alphabet, lettersOnly: boolean): Targets {
+/** The next token at each position but the last, where it is a target or `<eos>`; with `lettersOnly` a target. */
+function nextTokens(tokens: Tokens, alphabet: Alphabet, lettersOnly: boolean): Targets {
   const positions: number[] = [];
   const labels: number[] = [];
   for (let i = 0; i + 1 < tokens.length; i++) {
     const next = tokens[i + 1]!;
-    if (lettersOnly && !alphabet.isLetter(next)) continue;
+    if (!alphabet.isTarget(next) && (lettersOnly || alphabet.isLetter(next))) continue;
     positions.push(i);
     labels.push(next);
   }

@@ -4,14 +4,15 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { PROTEIN } from './alphabet.js';
+import { ALPHABETS, type Alphabet } from './alphabet.js';
+import { type FileSource, sourceName } from './byteStream.js';
 import { DuplicateFinder } from './duplicates.js';
 import { InputError } from './errors.js';
-import { type FastaSource, sourceList, sourceName } from './fasta.js';
 import { syncFolder, writeFileAtomic } from './files.js';
 import { Holdout } from './holdout.js';
-import { type InvalidLetters, type ProteinRecord, readProteins } from './proteins.js';
+import type { SequenceRecord } from './letters.js';
 import { hash32, hash53 } from './random.js';
+import { cutOf, inputFiles, type ReadingOptions, readSequences } from './reading.js';
 import {
   openStore,
   type SHARD_FILES,
@@ -23,18 +24,14 @@ import {
 } from './store.js';
 import { Warnings } from './warnings.js';
 
-/** What decides the contents of a store, apart from the sequences. */
-export interface SplitOptions {
+/** What decides the contents of a store, apart from the files. */
+export interface SplitOptions extends Pick<ReadingOptions, 'alphabet' | 'cut' | 'lines' | 'invalid' | 'nucleotides'> {
   /** Share of the sequences, by hash, for validation and test; default 0.05 each. The rest is for training. */
   fractions?: { validation?: number; test?: number };
   /** Another seed gives another split by hash; default 0. */
   splitSeed?: number;
-  /** Identifiers, families, or files of them for the `ood` split: see `Holdout`. */
+  /** Identifiers, families, or files of them for the `ood` split, of bytes the files' paths: see `Holdout`. */
   holdout?: readonly string[];
-  /** Letters outside the alphabet; default `error`. */
-  invalid?: InvalidLetters;
-  /** Takes sequences that look like DNA or RNA; default false: an error. */
-  nucleotides?: boolean;
 }
 
 export interface BuildOptions extends SplitOptions {
@@ -65,8 +62,8 @@ const COMPARED = 1000;
 const PLACES = 2 ** 48;
 
 /**
- * Builds a store of tokens from FASTA: one pass over any amount of data in constant memory (two where `holdout` is
- * given). Everything is written to a temporary folder beside `folder`, which gets its name when it is whole.
+ * Builds a store of tokens from FASTA, or of bytes from any files: one pass over any amount of data in constant memory
+ * (two where `holdout` is given). Everything is written to a temporary folder beside `folder`, which gets its name when it is whole.
  *
  * A sequence's split follows from its residues alone: h = hash / 2^32 is uniform in [0, 1); below `validation` it is for
  * validation, below `validation + test` for test, else for training. So equal sequences share a split, and a sequence
@@ -77,7 +74,7 @@ const PLACES = 2 ** 48;
  * Equal sequences are all kept, and counted in the manifest; identifiers that come twice are kept with a warning.
  */
 export async function buildStore(
-  sources: FastaSource | readonly FastaSource[],
+  sources: FileSource | readonly FileSource[],
   folder: string,
   options: BuildOptions = {},
 ): Promise<StoreManifest> {
@@ -94,16 +91,18 @@ export async function buildStore(
   const scratch = join(temporary, 'scratch');
   await mkdir(scratch, { recursive: true });
   try {
-    const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options.shardBytes ?? 2 ** 30);
-    const holdout = await Holdout.read(options.holdout ?? []);
-    let all = sourceList(sources);
+    const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options);
+    const { alphabet } = builder;
+    const names = options.holdout ?? [];
+    const holdout = alphabet.name === 'bytes' ? Holdout.ofPaths(names) : await Holdout.read(names);
+    let all = inputFiles(sources, alphabet.name);
     const heldOut = new Set<number>();
     if (!holdout.isEmpty) {
       all = await Promise.all(all.map((source, i) => spool(source, join(scratch, `source-${i}`))));
       // Which sequences are held out must be known before the first one that equals one of them is placed.
-      for await (const record of readProteins(all, { ...options, warnings: new Warnings() })) {
+      for await (const record of readSequences(all, { ...options, warnings: new Warnings(), onBytes: undefined })) {
         options.signal?.throwIfAborted();
-        if (holdout.matches(record.description)) heldOut.add(hash53(PROTEIN.encodeResidues(record.sequence)));
+        if (holdout.matches(record.description)) heldOut.add(hash53(stored(alphabet, record.sequence)));
       }
       for (const entry of holdout.unmatched()) warnings.add('nothing to hold out has this name', entry);
     }
@@ -116,12 +115,13 @@ export async function buildStore(
       bytes = done;
       progress();
     };
-    for await (const record of readProteins(all, { ...options, warnings, onBytes })) {
+    for await (const record of readSequences(all, { ...options, warnings, onBytes })) {
       options.signal?.throwIfAborted();
       builder.add(record, heldOut);
     }
     if (builder.sequences === 0) {
-      throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; is it a FASTA file?`);
+      const question = alphabet.name === 'bytes' ? 'it is empty' : 'is it a FASTA file?';
+      throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; ${question}`);
     }
     progress();
     const manifest = builder.finish(holdout.given);
@@ -156,7 +156,7 @@ function checkFractions(given: BuildOptions['fractions'] = {}): { validation: nu
 }
 
 /** Size of the files together; undefined where one is a stream or missing. */
-function total(sources: readonly FastaSource[]): number | undefined {
+function total(sources: readonly FileSource[]): number | undefined {
   let sum = 0;
   for (const source of sources) {
     if (source === '-' || source instanceof Readable) return undefined;
@@ -167,15 +167,23 @@ function total(sources: readonly FastaSource[]): number | undefined {
 }
 
 /** A source that can be read twice: a stream is written to `path` first. */
-export async function spool(source: FastaSource, path: string): Promise<Exclude<FastaSource, Readable>> {
+export async function spool(source: FileSource, path: string): Promise<Exclude<FileSource, Readable>> {
   if (source !== '-' && !(source instanceof Readable)) return source;
   await pipeline(source === '-' ? process.stdin : source, createWriteStream(path));
   return { path, name: '-' };
 }
 
+/** A sequence's letters as `.tokens` has them: see `Alphabet.storedOffset`. */
+function stored(alphabet: Alphabet, sequence: string): Uint8Array {
+  const ids = alphabet.encodeResidues(sequence);
+  return ids instanceof Uint8Array ? ids : Uint8Array.from(ids, (id) => id - alphabet.storedOffset);
+}
+
 class StoreBuilder {
   sequences = 0;
   residues = 0;
+  readonly alphabet: Alphabet;
+  readonly #cut: number | undefined;
   readonly #folder: string;
   readonly #fractions: { validation: number; test: number };
   readonly #splitSeed: number;
@@ -191,12 +199,14 @@ class StoreBuilder {
     scratch: string,
     fractions: { validation: number; test: number },
     splitSeed: number,
-    shardBytes: number,
+    options: Pick<BuildOptions, 'alphabet' | 'cut' | 'shardBytes'>,
   ) {
+    this.alphabet = ALPHABETS[options.alphabet ?? 'protein'];
+    this.#cut = cutOf(options);
     this.#folder = folder;
     this.#fractions = fractions;
     this.#splitSeed = splitSeed;
-    const writer = (split: SplitName) => new SplitWriter(folder, split, shardBytes);
+    const writer = (split: SplitName) => new SplitWriter(folder, split, options.shardBytes ?? 2 ** 30, this.alphabet);
     this.#writers = {
       train: writer('train'),
       validation: writer('validation'),
@@ -207,8 +217,8 @@ class StoreBuilder {
     this.#equalSequences = new DuplicateFinder(scratch, 'sequences');
   }
 
-  add({ id, sequence, file }: ProteinRecord, heldOut: ReadonlySet<number>): void {
-    const tokens = PROTEIN.encodeResidues(sequence);
+  add({ id, sequence, file }: SequenceRecord, heldOut: ReadonlySet<number>): void {
+    const tokens = stored(this.alphabet, sequence);
     this.sequences++;
     this.residues += tokens.length;
     const source = this.#sources.get(file) ?? { sequences: 0, residues: 0 };
@@ -268,7 +278,10 @@ class StoreBuilder {
     return {
       format: 'protein-lm tokens',
       version: 1,
-      vocabulary: PROTEIN.tokens,
+      ...(this.alphabet.name !== 'protein' && { alphabet: this.alphabet.name }),
+      vocabulary: this.alphabet.tokens,
+      ...(this.alphabet.storedOffset > 0 && { tokenOffset: this.alphabet.storedOffset }),
+      ...(this.#cut !== undefined && { cut: this.#cut }),
       sequences: this.sequences,
       residues: this.residues,
       duplicateSequences,
@@ -307,6 +320,7 @@ class SplitWriter {
   readonly #folder: string;
   readonly #split: SplitName;
   readonly #shardBytes: number;
+  readonly #alphabet: Alphabet;
   readonly #counts = new Float64Array(256);
   readonly #shards: ShardManifest[] = [];
   #sequences = 0;
@@ -314,7 +328,8 @@ class SplitWriter {
   #longest = 0;
   #shard: { name: string; sequences: number; files: Record<(typeof SHARD_FILES)[number], HashedFile> } | undefined;
 
-  constructor(folder: string, split: SplitName, shardBytes: number) {
+  constructor(folder: string, split: SplitName, shardBytes: number, alphabet: Alphabet) {
+    this.#alphabet = alphabet;
     this.#folder = folder;
     this.#split = split;
     this.#shardBytes = shardBytes;
@@ -338,8 +353,9 @@ class SplitWriter {
   finish(): SplitManifest {
     this.#close();
     const composition: Record<string, number> = {};
-    PROTEIN.tokens.forEach((token, id) => {
-      if (this.#counts[id]! > 0) composition[token] = this.#counts[id]!;
+    const { tokens, storedOffset } = this.#alphabet;
+    this.#counts.forEach((count, byte) => {
+      if (count > 0) composition[tokens[byte + storedOffset]!] = count;
     });
     return {
       sequences: this.#sequences,

@@ -5,8 +5,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type BuildOptions, buildStore, spool } from './build.js';
-import { type FastaSource, sourceList } from './fasta.js';
+import { type FileSource, sourceName } from './byteStream.js';
 import { readError } from './files.js';
+import { cutOf, inputFiles } from './reading.js';
 import { openStore, type StoreManifest, type TokenStore } from './store.js';
 import { Warnings } from './warnings.js';
 
@@ -16,11 +17,12 @@ export function cacheFolder(): string {
 }
 
 /**
- * The store of FASTA sources and options: the one that was built before from the same bytes with the same options, else
- * a new one. Names and dates of the files do not count, their contents do. The warnings of the build are given again.
+ * The store of sources and options: the one that was built before from the same bytes with the same options, else a new
+ * one. The files' dates do not count, their contents do, and for the bytes alphabet their names. The warnings of the
+ * build are given again.
  */
 export async function cacheStore(
-  sources: FastaSource | readonly FastaSource[],
+  sources: FileSource | readonly FileSource[],
   options: Omit<BuildOptions, 'overwrite'> = {},
 ): Promise<{ store: TokenStore; built: boolean }> {
   const { warnings = new Warnings() } = options;
@@ -28,8 +30,9 @@ export async function cacheStore(
   await mkdir(cache, { recursive: true });
   const scratch = await mkdtemp(join(cache, '.input-'));
   try {
-    const files: Exclude<FastaSource, Readable>[] = [];
-    for (const [i, source] of sourceList(sources).entries()) files.push(await spool(source, join(scratch, String(i))));
+    const files: Exclude<FileSource, Readable>[] = [];
+    const inputs = inputFiles(sources, options.alphabet);
+    for (const [i, source] of inputs.entries()) files.push(await spool(source, join(scratch, String(i))));
     const folder = join(cache, await key(files, options));
     if (existsSync(folder)) {
       const store = await openStore(folder).catch(() => undefined);
@@ -97,14 +100,20 @@ async function bytesBelow(folder: string): Promise<number> {
 }
 
 /** Everything that the contents of a store follow from. */
-async function key(files: Exclude<FastaSource, Readable>[], options: BuildOptions): Promise<string> {
-  const { fractions = {}, splitSeed = 0, holdout = [], invalid = 'error', nucleotides = false } = options;
+async function key(files: Exclude<FileSource, Readable>[], options: BuildOptions): Promise<string> {
+  const { fractions = {}, splitSeed = 0, holdout = [], invalid = 'error', nucleotides = false, lines } = options;
+  const isBytes = options.alphabet === 'bytes';
+  const alphabet = options.alphabet === 'protein' ? undefined : options.alphabet;
   const { validation, test } = fractions;
   const hash = createHash('sha256');
-  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes: options.shardBytes };
-  hash.update(JSON.stringify(settings));
-  for (const file of files) hash.update(`file ${await sha256(typeof file === 'string' ? file : file.path)}\n`);
-  for (const item of holdout) hash.update(`holdout ${existsSync(item) ? await sha256(item) : item}\n`);
+  const { shardBytes } = options;
+  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes };
+  hash.update(JSON.stringify({ ...settings, alphabet, cut: cutOf(options), lines }));
+  for (const file of files) {
+    const name = isBytes ? ` ${JSON.stringify(sourceName(file))}` : '';
+    hash.update(`file ${await sha256(typeof file === 'string' ? file : file.path)}${name}\n`);
+  }
+  for (const item of holdout) hash.update(`holdout ${!isBytes && existsSync(item) ? await sha256(item) : item}\n`);
   return hash.digest('hex').slice(0, 32);
 }
 

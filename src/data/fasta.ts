@@ -1,15 +1,6 @@
-import { createReadStream } from 'node:fs';
-import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { beginsWith, describeReadError, type FileSource, readBytes, sourceList, sourceName } from './byteStream.js';
 import { InputError } from './errors.js';
-import { readError } from './files.js';
 import type { Warnings } from './warnings.js';
-
-/**
- * A file's path, `-` for standard input, a stream of bytes, or a file under another name for messages. Plain or gzip,
- * told by the first bytes.
- */
-export type FastaSource = string | Readable | { path: string; name: string };
 
 export interface FastaOptions {
   /** Takes what Biopython passes over in silence: text before the first record, a file without any record. */
@@ -18,8 +9,6 @@ export interface FastaOptions {
   onBytes?: (bytes: number) => void;
 }
 
-/** Bytes read and decompressed at once. */
-const CHUNK = 1 << 20;
 /** At most so much of the text before the first record is kept, for the message. */
 const PREAMBLE = 1 << 10;
 const NEWLINE = 10;
@@ -115,7 +104,7 @@ function cleanLines(text: string): string[] {
  * @throws InputError for a file that is missing, compressed in another way, truncated, in UTF-16 or without a record.
  */
 export async function* readFasta(
-  sources: FastaSource | readonly FastaSource[],
+  sources: FileSource | readonly FileSource[],
   options: FastaOptions = {},
 ): AsyncGenerator<FastaRecord, void, undefined> {
   let bytes = 0;
@@ -126,22 +115,8 @@ export async function* readFasta(
   for (const source of sourceList(sources)) yield* readSource(source, onBytes, options.warnings);
 }
 
-/** One source or several, as a list. @throws InputError for standard input twice. */
-export function sourceList(sources: FastaSource | readonly FastaSource[]): FastaSource[] {
-  const list: FastaSource[] = Array.isArray(sources) ? [...sources] : [sources as FastaSource];
-  if (list.filter((source) => source === '-').length > 1) {
-    throw new InputError('-: standard input is named twice, but can be read only once; name it once');
-  }
-  return list;
-}
-
-/** How messages call a source. */
-export function sourceName(source: FastaSource): string {
-  return typeof source === 'string' ? source : source instanceof Readable ? '-' : source.name;
-}
-
 async function* readSource(
-  source: FastaSource,
+  source: FileSource,
   onBytes: (length: number) => void,
   warnings: Warnings | undefined,
 ): AsyncGenerator<FastaRecord, void, undefined> {
@@ -162,7 +137,9 @@ async function* readSource(
     return record;
   };
   try {
-    for await (const chunk of normalizeLines(decode(open(source), file, onBytes))) {
+    for await (const chunk of normalizeLines(
+      withoutMark(readBytes(source, onBytes, (head) => checkText(head, file))),
+    )) {
       let from = 0;
       let start = atLineStart && chunk[0] === GREATER ? 0 : nextRecord(chunk, 0);
       while (start !== -1) {
@@ -177,11 +154,14 @@ async function* readSource(
       atLineStart = chunk[chunk.length - 1] === NEWLINE;
     }
   } catch (error) {
-    throw describe(error, file, number);
+    throw describeReadError(error, file, `${number.toLocaleString('en-US')} records`);
   }
   if (pieces) yield finish(pieces);
   else if (preamble.hasText) {
-    throw new InputError(`${file}:1: no FASTA record, the file begins with ${preamble}; a record begins with ">"`);
+    const fastq = preamble.isFastq ? '; FASTQ becomes FASTA with seqtk seq -A' : '';
+    throw new InputError(
+      `${file}:1: no FASTA record, the file begins with ${preamble}; a record begins with ">"${fastq}`,
+    );
   } else warnings?.add('file without a record', file);
 }
 
@@ -208,16 +188,15 @@ class Preamble {
     return this.#beginning !== '';
   }
 
+  /** `@name`, letters, `+`. */
+  get isFastq(): boolean {
+    return /^@[^\n]*\n[A-Za-z.*-]+\n\+/.test(this.#beginning);
+  }
+
   toString(): string {
     const line = this.#beginning.split('\n', 1)[0]!;
     return JSON.stringify(line.length > 40 ? `${line.slice(0, 40)}…` : line);
   }
-}
-
-function open(source: FastaSource): Readable {
-  if (source === '-') return process.stdin;
-  if (source instanceof Readable) return source;
-  return createReadStream(typeof source === 'string' ? source : source.path, { highWaterMark: CHUNK });
 }
 
 /** Beginnings of files that are no text, and what to do about them. */
@@ -229,60 +208,12 @@ const FOREIGN: [kind: string, magic: number[], advice: string][] = [
   ['UTF-16', [0xff, 0xfe], 'save it as UTF-8'],
   ['UTF-16', [0xfe, 0xff], 'save it as UTF-8'],
 ];
-const GZIP = [0x1f, 0x8b];
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
-/** The bytes of the text: decompressed, without a byte order mark. */
-async function* decode(
-  stream: Readable,
-  file: string,
-  onBytes: (length: number) => void,
-): AsyncGenerator<Buffer, void, undefined> {
-  const chunks = counted(stream, onBytes);
-  const head = await firstBytes(chunks);
-  if (head === undefined) return;
+/** @throws InputError for a file that is compressed in a way that is not read here, or in UTF-16. */
+function checkText(head: Buffer, file: string): void {
   const foreign = FOREIGN.find(([, magic]) => beginsWith(head, magic));
-  if (foreign) {
-    stream.destroy();
-    throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
-  }
-  if (!beginsWith(head, GZIP)) yield* withoutMark(joined(head, chunks));
-  else {
-    const compressed = Readable.from(joined(head, chunks), { objectMode: false });
-    const gunzip = createGunzip({ chunkSize: CHUNK });
-    compressed.on('error', (error) => gunzip.destroy(error));
-    try {
-      yield* withoutMark(compressed.pipe(gunzip));
-    } finally {
-      compressed.destroy();
-    }
-  }
-}
-
-async function* counted(stream: Readable, onBytes: (length: number) => void): AsyncGenerator<Buffer, void, undefined> {
-  for await (const chunk of stream) {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    onBytes(bytes.length);
-    if (bytes.length > 0) yield bytes;
-  }
-}
-
-/** At least four bytes, unless there are fewer; undefined where there is none. */
-async function firstBytes(chunks: AsyncGenerator<Buffer>): Promise<Buffer | undefined> {
-  const head: Buffer[] = [];
-  let length = 0;
-  while (length < 4) {
-    const { value, done } = await chunks.next();
-    if (done) break;
-    head.push(value);
-    length += value.length;
-  }
-  return length === 0 ? undefined : Buffer.concat(head);
-}
-
-async function* joined(head: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  yield head;
-  yield* rest;
+  if (foreign) throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
 }
 
 async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
@@ -291,10 +222,6 @@ async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffe
     yield first && beginsWith(chunk, BYTE_ORDER_MARK) ? chunk.subarray(BYTE_ORDER_MARK.length) : chunk;
     first = false;
   }
-}
-
-function beginsWith(bytes: Buffer, magic: number[]): boolean {
-  return magic.every((byte, i) => bytes[i] === byte);
 }
 
 /** Turns `\r\n` and `\r` into `\n`. */
@@ -313,19 +240,5 @@ async function* normalizeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Bu
       afterReturn = byte === RETURN;
     }
     if (length > 0) yield normal.subarray(0, length);
-  }
-}
-
-/** What went wrong while reading, in the user's words. */
-function describe(error: unknown, file: string, records: number): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  const after = `after ${records.toLocaleString('en-US')} records`;
-  switch (code) {
-    case 'Z_BUF_ERROR':
-      return new InputError(`${file}: the gzip file ends too early, ${after}; it is truncated, get it again`);
-    case 'Z_DATA_ERROR':
-      return new InputError(`${file}: the gzip file is damaged, ${after} (${(error as Error).message}); get it again`);
-    default:
-      return readError(error, file);
   }
 }

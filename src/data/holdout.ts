@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { normalize, sep } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { InputError } from './errors.js';
 
@@ -12,8 +13,11 @@ export class Holdout {
   readonly given: string[];
   readonly #entries: Map<string, { matched: boolean }>;
 
-  private constructor(given: string[], entries: string[]) {
+  readonly #paths: boolean;
+
+  private constructor(given: string[], entries: string[], paths = false) {
     this.given = given;
+    this.#paths = paths;
     this.#entries = new Map(entries.map((entry) => [entry, { matched: false }]));
   }
 
@@ -41,6 +45,15 @@ export class Holdout {
     return new Holdout([...given], entries);
   }
 
+  /** Paths of files and folders, which hold out every record that is described by one of them, or by one below. */
+  static ofPaths(given: readonly string[]): Holdout {
+    return new Holdout(
+      [...given],
+      [...given].map((path) => normalize(`${path}/.`)),
+      true,
+    );
+  }
+
   /** Whether there is anything to hold out. */
   get isEmpty(): boolean {
     return this.#entries.size === 0;
@@ -54,6 +67,11 @@ export class Holdout {
       const entry = this.#entries.get(text);
       if (entry) found = entry.matched = true;
     };
+    if (this.#paths) {
+      const path = normalize(description);
+      for (let end = path.length; end > 0; end = path.lastIndexOf(sep, end - 1)) look(path.slice(0, end));
+      return found;
+    }
     for (const part of description.split(/\s+/)) {
       look(part);
       for (const word of part.split('|')) {

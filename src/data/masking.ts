@@ -1,10 +1,10 @@
-import { type Alphabet, PROTEIN } from './alphabet.js';
+import { type Alphabet, PROTEIN, type Tokens } from './alphabet.js';
 import { hash32, Random } from './random.js';
 
 /** Tokens with some positions hidden, and what was there. */
 export interface MaskedTokens {
   /** [L], the model's input */
-  ids: Uint8Array;
+  ids: Tokens;
   /** [N], indices into `ids` of the positions to predict, ascending */
   positions: number[];
   /** [N], the tokens that were there */
@@ -23,9 +23,9 @@ export interface MaskingOptions {
 
 /**
  * Masking for training (BERT, Devlin et al. 2019, section 3.1): each letter is selected with probability 0.15; of the
- * selected 80 % become `<mask>`, 10 % one of the 20 residues at random, 10 % stay. Special tokens are never selected.
+ * selected 80 % become `<mask>`, 10 % one of the standard letters at random, 10 % stay. Only the alphabet's targets are selected.
  */
-export function maskForTraining(tokens: Uint8Array, random: Random, options: MaskingOptions = {}): MaskedTokens {
+export function maskForTraining(tokens: Tokens, random: Random, options: MaskingOptions = {}): MaskedTokens {
   const { maskShare = 0.8, randomShare = 0.1, alphabet = PROTEIN } = options;
   const masked = select(tokens, random, options);
   for (const position of masked.positions) {
@@ -40,17 +40,18 @@ export function maskForTraining(tokens: Uint8Array, random: Random, options: Mas
 
 /**
  * Masking for evaluation: every selected position becomes `<mask>`. Which ones depends on the letters and the seed
- * alone, so a sequence is always judged on the same positions, whatever its batch. A sequence with a letter has at
+ * alone, so a sequence is always judged on the same positions, whatever its batch. A sequence with a target has at
  * least one selected.
  */
-export function maskForEvaluation(tokens: Uint8Array, seed: number, options: MaskingOptions = {}): MaskedTokens {
+export function maskForEvaluation(tokens: Tokens, seed: number, options: MaskingOptions = {}): MaskedTokens {
   const { alphabet = PROTEIN } = options;
   const letters = tokens.filter((id) => alphabet.isLetter(id));
-  const random = new Random(seed, hash32(letters));
+  const random = new Random(seed, hash32(Uint8Array.from(letters)));
   const masked = select(tokens, random, options);
-  if (masked.positions.length === 0 && letters.length > 0) {
-    let nth = random.int(letters.length);
-    const position = tokens.findIndex((id) => alphabet.isLetter(id) && nth-- === 0);
+  const targets = masked.positions.length > 0 ? 0 : letters.filter((id) => alphabet.isTarget(id)).length;
+  if (targets > 0) {
+    let nth = random.int(targets);
+    const position = tokens.findIndex((id) => alphabet.isTarget(id) && nth-- === 0);
     masked.positions.push(position);
     masked.labels.push(tokens[position]!);
   }
@@ -58,13 +59,13 @@ export function maskForEvaluation(tokens: Uint8Array, seed: number, options: Mas
   return masked;
 }
 
-function select(tokens: Uint8Array, random: Random, options: MaskingOptions): MaskedTokens {
+function select(tokens: Tokens, random: Random, options: MaskingOptions): MaskedTokens {
   const { rate = 0.15, alphabet = PROTEIN } = options;
   const positions: number[] = [];
   const labels: number[] = [];
   for (let i = 0; i < tokens.length; i++) {
     const id = tokens[i]!;
-    if (!alphabet.isLetter(id) || random.uniform() >= rate) continue;
+    if (!alphabet.isTarget(id) || random.uniform() >= rate) continue;
     positions.push(i);
     labels.push(id);
   }

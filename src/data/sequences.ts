@@ -1,4 +1,4 @@
-import { type Alphabet, PROTEIN } from './alphabet.js';
+import { type Alphabet, PROTEIN, type Tokens } from './alphabet.js';
 
 /** Sequences by index: what batches are made from. */
 export interface SequenceSource {
@@ -7,7 +7,7 @@ export interface SequenceSource {
   /** Number of residues of sequence i. */
   length(i: number): number;
   /** `<cls> residues <eos>` of sequence i: [length(i) + 2] */
-  tokens(i: number): Uint8Array;
+  tokens(i: number): Tokens;
   /** Identifier of sequence i. */
   name(i: number): string;
 }

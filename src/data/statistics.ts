@@ -1,10 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RESIDUES } from './alphabet.js';
+import { ALPHABETS, type Alphabet, type AlphabetName } from './alphabet.js';
+import type { FileSource } from './byteStream.js';
 import { DuplicateFinder } from './duplicates.js';
-import { type FastaOptions, type FastaSource, readFasta } from './fasta.js';
+import { type FastaOptions, readFasta } from './fasta.js';
 import { hash53 } from './random.js';
+import { readSequences } from './reading.js';
 import { SPLITS, type SplitName, type TokenStore } from './store.js';
 
 /** What sequences are like, as numbers. */
@@ -13,7 +15,7 @@ export interface SequenceStatistics {
   residues: number;
   /** Of the sequences that are not empty, in residues; quantiles are interpolated as NumPy's are. */
   length: Record<(typeof LENGTHS)[number], number>;
-  /** The 20 standard residues: number, and share of all residues. */
+  /** The alphabet's standard letters: number, and share of all letters. Of bytes those that occur. */
   composition: Record<string, { count: number; fraction: number }>;
   /** All other letters, upper case: number, and how many sequences have them where it is known. */
   unusual: Record<string, { count: number; sequences?: number }>;
@@ -37,14 +39,25 @@ const CODES = 2 ** 16;
 
 const QUANTILES = { min: 0, q05: 0.05, q25: 0.25, median: 0.5, q75: 0.75, q95: 0.95, max: 1 };
 
+export interface StatisticsOptions extends FastaOptions {
+  /** Which letters are standard; default `protein`. Of `bytes` the files may be of any kind. */
+  alphabet?: AlphabetName;
+  /** `bytes`: a sequence is a line; see `readByteFiles`. */
+  lines?: boolean;
+  onSequences?: (sequences: number) => void;
+}
+
 /**
  * Statistics of FASTA files as they are: nothing is corrected, and no letter is an error. One pass, in memory that does
  * not grow with the number of sequences.
  */
 export async function fastaStatistics(
-  sources: FastaSource | readonly FastaSource[],
-  options: FastaOptions & { onSequences?: (sequences: number) => void } = {},
+  sources: FileSource | readonly FileSource[],
+  options: StatisticsOptions = {},
 ): Promise<FastaStatistics> {
+  const alphabet = ALPHABETS[options.alphabet ?? 'protein'];
+  const bytes = alphabet.name === 'bytes';
+  const records = bytes ? readSequences(sources, options) : readFasta(sources, options);
   const scratch = await mkdtemp(join(tmpdir(), 'protein-lm-'));
   try {
     const names = new DuplicateFinder(scratch, 'names');
@@ -55,36 +68,37 @@ export async function fastaStatistics(
     const inSequences = new Float64Array(CODES);
     const lastIn = new Float64Array(CODES);
     let lowerCase = 0;
-    let records = 0;
+    let count = 0;
     let empty = 0;
-    for await (const { id, sequence } of readFasta(sources, options)) {
-      names.add(hash53(Buffer.from(id)), records++);
-      options.onSequences?.(records);
+    for await (const { id, sequence } of records) {
+      names.add(hash53(Buffer.from(id)), count++);
+      options.onSequences?.(count);
       if (sequence === '') {
         empty++;
         continue;
       }
-      sequences.add(hash53(Buffer.from(sequence.toUpperCase())), records);
+      sequences.add(hash53(Buffer.from(bytes ? sequence : sequence.toUpperCase())), count);
       lengths.add(sequence.length);
       for (let i = 0; i < sequence.length; i++) {
         let code = sequence.charCodeAt(i);
-        if (code >= 97 && code <= 122) {
+        if (!bytes && code >= 97 && code <= 122) {
           code -= 32;
           lowerCase++;
         }
         counts[code]!++;
-        if (lastIn[code] !== records) {
-          lastIn[code] = records;
+        if (lastIn[code] !== count) {
+          lastIn[code] = count;
           inSequences[code]!++;
         }
       }
     }
     const letters = new Map<string, { count: number; sequences: number }>();
-    counts.forEach((count, code) => {
-      if (count > 0) letters.set(String.fromCharCode(code), { count, sequences: inSequences[code]! });
+    counts.forEach((times, code) => {
+      const letter = bytes ? alphabet.tokens[code + alphabet.storedOffset]! : String.fromCharCode(code);
+      if (times > 0) letters.set(letter, { count: times, sequences: inSequences[code]! });
     });
     return {
-      ...summary(records, lengths, letters),
+      ...summary(alphabet, count, lengths, letters),
       empty,
       duplicateIdentifiers: countOf(names.duplicates()),
       duplicateSequences: countOf(sequences.duplicates()),
@@ -102,23 +116,26 @@ export function storeStatistics(store: TokenStore): Record<SplitName, SequenceSt
     const lengths = new Lengths();
     for (let i = 0; i < split.size; i++) lengths.add(split.length(i));
     const letters = Object.entries(store.manifest.splits[name].composition);
-    return summary(split.size, lengths, new Map(letters.map(([letter, count]) => [letter, { count }])));
+    return summary(store.alphabet, split.size, lengths, new Map(letters.map(([letter, count]) => [letter, { count }])));
   };
   return Object.fromEntries(SPLITS.map((name) => [name, ofSplit(name)])) as Record<SplitName, SequenceStatistics>;
 }
 
 function summary(
+  alphabet: Alphabet,
   sequences: number,
   lengths: Lengths,
   letters: Map<string, { count: number; sequences?: number }>,
 ): SequenceStatistics {
   const residues = lengths.total;
   const composition: SequenceStatistics['composition'] = {};
-  for (const letter of RESIDUES) {
+  const standard = Array.from(alphabet.residues, (id) => alphabet.tokens[id]!);
+  for (const letter of standard) {
     const count = letters.get(letter)?.count ?? 0;
+    if (count === 0 && alphabet.name === 'bytes') continue;
     composition[letter] = { count, fraction: residues === 0 ? 0 : count / residues };
   }
-  const unusual = [...letters].filter(([letter]) => !RESIDUES.includes(letter));
+  const unusual = [...letters].filter(([letter]) => !standard.includes(letter));
   unusual.sort(([, a], [, b]) => b.count - a.count);
   return { sequences, residues, length: lengths.statistics(), composition, unusual: Object.fromEntries(unusual) };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Alphabet } from './alphabet.js';
+import { Alphabet, type AlphabetName, type Tokens } from './alphabet.js';
 import { InputError } from './errors.js';
 import type { SequenceSource } from './sequences.js';
 import type { WarningCounts } from './warnings.js';
@@ -36,15 +36,22 @@ export interface SplitManifest {
 
 /**
  * `manifest.json`: what is in a store, and where. A sequence belongs to the split whose shards hold it, in the order of
- * the input. `.tokens` has one byte a residue, sequences end to end; `.names` the identifiers in UTF-8, end to end;
+ * the input. `.tokens` has one byte a letter, sequences end to end: its token's id less `tokenOffset`, so that a store of
+ * bytes holds them as they are; `.names` the identifiers in UTF-8, end to end;
  * `.index` for each sequence, and once more at the end, two little-endian uint32: where it begins in the one and in
  * the other.
  */
 export interface StoreManifest {
   format: 'protein-lm tokens';
   version: 1;
+  /** Absent where it is `protein`. */
+  alphabet?: AlphabetName;
   /** Tokens by id. */
   vocabulary: readonly string[];
+  /** What is added to a byte of `.tokens` to give a token's id; absent where it is 0. */
+  tokenOffset?: number;
+  /** Letters that longer sequences were cut after; absent where they were not. */
+  cut?: number;
   sequences: number;
   residues: number;
   /** Sequences equal to an earlier one. They share its split. */
@@ -71,7 +78,8 @@ export class TokenStore {
     this.folder = folder;
     this.manifest = manifest;
     this.alphabet = new Alphabet(manifest.vocabulary, join(folder, 'manifest.json'));
-    const split = (name: SplitName) => new StoreSplit(folder, manifest.splits[name], this.alphabet);
+    const split = (name: SplitName) =>
+      new StoreSplit(folder, manifest.splits[name], this.alphabet, manifest.tokenOffset ?? 0);
     this.#splits = { train: split('train'), validation: split('validation'), test: split('test'), ood: split('ood') };
   }
 
@@ -108,13 +116,15 @@ class StoreSplit implements SequenceSource {
   readonly #folder: string;
   readonly #manifest: SplitManifest;
   readonly #alphabet: Alphabet;
+  readonly #offset: number;
   /** Index of each shard's first sequence. */
   readonly #starts: number[] = [];
   readonly #files = new Map<string, number>();
   readonly #entry = new DataView(new ArrayBuffer(16));
 
-  constructor(folder: string, manifest: SplitManifest, alphabet: Alphabet) {
+  constructor(folder: string, manifest: SplitManifest, alphabet: Alphabet, offset: number) {
     this.#folder = folder;
+    this.#offset = offset;
     this.#manifest = manifest;
     this.#alphabet = alphabet;
     this.size = manifest.sequences;
@@ -130,13 +140,19 @@ class StoreSplit implements SequenceSource {
     return this.#entry.getUint32(8, true) - this.#entry.getUint32(0, true);
   }
 
-  tokens(i: number): Uint8Array {
+  tokens(i: number): Tokens {
     const shard = this.#locate(i);
     const start = this.#entry.getUint32(0, true);
     const length = this.#entry.getUint32(8, true) - start;
-    const tokens = new Uint8Array(length + 2);
+    const tokens = this.#alphabet.array(length + 2);
     tokens[0] = this.#alphabet.cls;
-    this.#read(shard, 'tokens', tokens.subarray(1, length + 1), start);
+    if (tokens instanceof Uint8Array) {
+      this.#read(shard, 'tokens', tokens.subarray(1, length + 1), start);
+    } else {
+      const stored = new Uint8Array(length);
+      this.#read(shard, 'tokens', stored, start);
+      for (let k = 0; k < length; k++) tokens[k + 1] = stored[k]! + this.#offset;
+    }
     tokens[length + 1] = this.#alphabet.eos;
     return tokens;
   }

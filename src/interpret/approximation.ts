@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import { Random } from '../data/random.js';
 import { gaussianProjection } from '../model/attention/projection.js';
 import { completeAttention } from '../model/config.js';
@@ -111,7 +112,7 @@ export function randomInputs(length: number, size: number, seed = 0, norm?: numb
  */
 export function modelInputs(
   model: LanguageModel,
-  proteins: readonly Uint8Array[],
+  proteins: readonly Tokens[],
   seed = 0,
 ): (sample: number) => HeadInputs {
   const { num_hidden_layers: layers, num_attention_heads: heads } = model.config;

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { ModelConfig } from '../model/config.js';
 import type { LanguageModel } from '../model/model.js';
@@ -37,7 +38,7 @@ export interface LayerAttention {
  */
 export async function* attentionLayers(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   layers: readonly number[] = allLayers(model.config),
 ): AsyncGenerator<LayerAttention> {
   const { config } = model;
@@ -75,7 +76,7 @@ export function allLayers(config: ModelConfig): number[] {
 }
 
 /** Queries, keys and values [1, L, 3 D] of some layers, from one pass of the encoder. */
-function holdAttentionInputs(model: LanguageModel, tokens: Uint8Array, layers: number[]): Map<number, tf.Tensor3D> {
+function holdAttentionInputs(model: LanguageModel, tokens: Tokens, layers: number[]): Map<number, tf.Tensor3D> {
   const held = new Map<number, tf.Tensor3D>();
   tf.tidy(() => {
     model.encode(tf.tensor2d(Int32Array.from(tokens), [1, tokens.length], 'int32'), {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import { allLayers, attentionLayers, type LayerAttention } from './attentionLayers.js';
@@ -51,7 +52,7 @@ export function mapLabels(
  */
 export async function* attentionMaps(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   options: AttentionMapOptions = {},
 ): AsyncGenerator<AttentionTile> {
   const { layers, heads } = choose(model, options);
@@ -76,7 +77,7 @@ export async function* attentionMaps(
 /** One map of one sequence, whole: [length × length], row-major. For proteins of moderate length. */
 export async function attentionMap(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   options: AttentionMapOptions,
 ): Promise<Float32Array> {
   const map = new Float32Array(tokens.length ** 2);
@@ -91,7 +92,7 @@ export async function attentionMap(
  */
 export async function attentionRollout(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   layers: readonly number[] = allLayers(model.config),
 ): Promise<Float32Array> {
   const length = tokens.length;
@@ -125,7 +126,7 @@ export async function attentionRollout(
 
 async function* meansOverLayers(
   model: LanguageModel,
-  tokens: Uint8Array,
+  tokens: Tokens,
   layers: number[],
   heads: number[],
   both: boolean,

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
 import type { LanguageModel } from '../model/model.js';
@@ -40,11 +41,7 @@ export async function contactHeadOf(model: LanguageModel): Promise<ContactHead |
  * row tile; none is held.
  * @param tokens ids of <cls>, n residues and <eos>
  */
-export async function predictContacts(
-  model: LanguageModel,
-  tokens: Uint8Array,
-  head: ContactHead,
-): Promise<Float32Array> {
+export async function predictContacts(model: LanguageModel, tokens: Tokens, head: ContactHead): Promise<Float32Array> {
   const heads = model.config.num_attention_heads;
   const channels = model.config.num_hidden_layers * heads;
   if (head.weights.length !== channels)
@@ -170,7 +167,7 @@ export async function fitContactHead(
 }
 
 /** A model's maps over the n residues between <cls> and <eos>, [n × n] each, layer by layer and head by head. */
-export async function* residueMaps(model: LanguageModel, tokens: Uint8Array): AsyncGenerator<Float32Array> {
+export async function* residueMaps(model: LanguageModel, tokens: Tokens): AsyncGenerator<Float32Array> {
   const n = tokens.length - 2;
   for await (const attention of attentionLayers(model, tokens)) {
     for (let head = 0; head < attention.heads; head++) {

@@ -1,3 +1,4 @@
+import { ALPHABET_NAMES, ALPHABETS, type AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { KernelFunction } from '../ops/favorKernelAttention.js';
 
@@ -66,6 +67,8 @@ export function completeAttention(attention: Partial<AttentionConfig>): Attentio
 export interface ModelConfig {
   model_type: 'performer' | 'esm';
   architectures?: string[];
+  /** What the letters of a sequence are; absent where they are residues of a `protein`. */
+  alphabet?: Exclude<AlphabetName, 'protein'>;
   vocab_size: number;
   mask_token_id: number;
   pad_token_id: number;
@@ -112,6 +115,8 @@ export interface NewModelOptions extends ModelSizes {
   length?: number;
   positions?: 'absolute' | 'rotary';
   attention?: Partial<AttentionConfig>;
+  /** Default `protein`. */
+  alphabet?: AlphabetName;
 }
 
 /** The configuration of a new model: a Performer-ReLU unless `attention` says otherwise. */
@@ -121,9 +126,7 @@ export function newConfig(options: NewModelOptions): ModelConfig {
     {
       model_type: attention.kind === 'softmax' ? 'esm' : 'performer',
       architectures: ['EsmForMaskedLM'],
-      vocab_size: 33,
-      mask_token_id: 32,
-      pad_token_id: 1,
+      ...alphabetFields(options.alphabet),
       hidden_size: options.hidden,
       num_hidden_layers: options.layers,
       num_attention_heads: options.heads,
@@ -160,9 +163,7 @@ export function parseConfig(text: string, where: string): ModelConfig {
   const fields = json as Record<string, unknown>;
   const config = {
     model_type: 'esm',
-    vocab_size: 33,
-    mask_token_id: 32,
-    pad_token_id: 1,
+    ...defaultAlphabetFields(fields.alphabet),
     hidden_dropout_prob: 0.1,
     attention_probs_dropout_prob: 0.1,
     layer_norm_eps: 1e-12,
@@ -174,6 +175,26 @@ export function parseConfig(text: string, where: string): ModelConfig {
     attention: completeAttention({ kind: 'softmax', ...(fields.attention as Partial<AttentionConfig> | undefined) }),
   } as ModelConfig;
   return checkConfig(config, where);
+}
+
+/** The fields of a configuration that follow from its alphabet. */
+function alphabetFields(name: AlphabetName = 'protein') {
+  const { size, mask, pad } = ALPHABETS[name];
+  const fields = { vocab_size: size, mask_token_id: mask, pad_token_id: pad };
+  return name === 'protein' ? fields : { alphabet: name, ...fields };
+}
+
+/** Those of a file that names its alphabet, or does not; a wrong name shows when the fields are checked. */
+function defaultAlphabetFields(name: unknown) {
+  return alphabetFields(ALPHABET_NAMES.find((known) => known === name));
+}
+
+/** A configuration for another alphabet: a new model's, as weights know one alphabet only. */
+export function changeAlphabet(config: ModelConfig, name: AlphabetName): ModelConfig {
+  const { alphabet, ...rest } = config;
+  const fields = alphabetFields(name);
+  const positions = config.max_position_embeddings - config.pad_token_id + fields.pad_token_id;
+  return { ...rest, ...fields, max_position_embeddings: positions };
 }
 
 /** What of a model changes. */
@@ -229,6 +250,7 @@ function checkConfig(config: ModelConfig, where: string): ModelConfig {
   for (const field of ['hidden_dropout_prob', 'attention_probs_dropout_prob'] as const)
     if (!(config[field] >= 0 && config[field] < 1)) fail(field, config[field], 'in [0, 1)');
   if (!(config.layer_norm_eps > 0)) fail('layer_norm_eps', config.layer_norm_eps, 'above 0');
+  if (config.alphabet !== undefined) oneOf('alphabet', config.alphabet, [...ALPHABET_NAMES]);
   oneOf('model_type', config.model_type, ['performer', 'esm']);
   oneOf('position_embedding_type', config.position_embedding_type, ['absolute', 'rotary']);
   const headSize = config.hidden_size / config.num_attention_heads;

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type * as tf from '@tensorflow/tfjs-core';
-import { PROTEIN, readVocabulary, writeVocabulary } from '../data/alphabet.js';
+import { ALPHABETS, type Alphabet, readVocabulary, writeVocabulary } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
 import { Random } from '../data/random.js';
-import { parseConfig } from './config.js';
+import { type ModelConfig, parseConfig } from './config.js';
 import { LanguageModel, makeVariable } from './model.js';
 import { type ParameterSpec, parameterSpecs } from './parameters.js';
 import { SafetensorsFile, type WritableTensor, writeSafetensors } from './safetensors.js';
@@ -19,15 +19,7 @@ const VOCABULARY = 'vocab.txt';
  * @throws InputError naming the file, and the tensor where one is missing or of another shape than its configuration
  */
 export async function loadModel(folder: string): Promise<LanguageModel> {
-  const path = join(folder, CONFIG);
-  if (!existsSync(path)) throw new InputError(`${folder}: no ${CONFIG} in it: give a model or run folder`);
-  const config = parseConfig(readFileSync(path, 'utf8'), path);
-  const vocabulary = join(folder, VOCABULARY);
-  const alphabet = existsSync(vocabulary) ? await readVocabulary(vocabulary) : PROTEIN;
-  if (alphabet.size !== config.vocab_size)
-    throw new InputError(
-      `${vocabulary}: ${alphabet.size} tokens, but ${CONFIG} says ${config.vocab_size}: copy the model's own`,
-    );
+  const { config, alphabet } = await readModelConfig(folder);
   const file = SafetensorsFile.open(join(folder, WEIGHTS));
   const parameters = new Map<string, tf.Variable>();
   try {
@@ -42,6 +34,28 @@ export async function loadModel(folder: string): Promise<LanguageModel> {
   } finally {
     file.close();
   }
+}
+
+/**
+ * What a model folder says of the model without its weights: `config.json`, and the alphabet of `vocab.txt`.
+ * @throws InputError where one is wrong, or they do not agree
+ */
+export async function readModelConfig(folder: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
+  const path = join(folder, CONFIG);
+  if (!existsSync(path)) throw new InputError(`${folder}: no ${CONFIG} in it: give a model or run folder`);
+  const config = parseConfig(readFileSync(path, 'utf8'), path);
+  const vocabulary = join(folder, VOCABULARY);
+  const named = config.alphabet ?? 'protein';
+  const alphabet = existsSync(vocabulary) ? await readVocabulary(vocabulary) : ALPHABETS[named];
+  if (alphabet.size !== config.vocab_size)
+    throw new InputError(
+      `${vocabulary}: ${alphabet.size} tokens, but ${CONFIG} says ${config.vocab_size}: copy the model's own`,
+    );
+  if (alphabet.name !== named)
+    throw new InputError(
+      `${vocabulary}: its alphabet is ${alphabet.name}, but ${CONFIG} says ${named}: copy the model's own`,
+    );
+  return { config, alphabet };
 }
 
 /** A parameter's values, its parts in the checkpoint stacked; undefined where it is optional and absent. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { type Alphabet, PROTEIN } from '../data/alphabet.js';
+import { ALPHABETS, type Alphabet } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
 import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
@@ -43,7 +43,7 @@ export class LanguageModel {
   constructor(
     readonly config: ModelConfig,
     readonly parameters: Map<string, tf.Variable>,
-    readonly alphabet: Alphabet = PROTEIN,
+    readonly alphabet: Alphabet = ALPHABETS[config.alphabet ?? 'protein'],
     attention?: Attention,
   ) {
     this.attention = attention ?? createAttention(config);

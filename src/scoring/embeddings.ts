@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import { defaultTokensPerBatch, type InferenceOptions, viewsForLengths } from './inference.js';
@@ -20,7 +21,7 @@ export interface EmbeddingOptions extends InferenceOptions {
 /** A weighted sum of the hidden states of one sequence's tokens, or the states themselves. */
 export interface Pooling {
   /** Token ids, `<cls>` and `<eos>` included. */
-  tokens: Uint8Array;
+  tokens: Tokens;
   /** Token indices and their weights. */
   weights: readonly { index: number; weight: number }[];
   /** Keeps the weighted states apart, one row each, instead of adding them up. */
@@ -54,7 +55,7 @@ export async function* embedSequences(
 
 /** A window of one sequence, and the weights of its tokens. */
 interface Pass {
-  ids: Uint8Array;
+  ids: Tokens;
   weights: Float32Array;
   /** For each weighted token of the pooling in this window: its number there, and its row here. */
   rows: { slot: number; row: number }[];

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../data/alphabet.js';
 import type { LanguageModel } from '../model/model.js';
 import { gatherRows } from '../ops/gatherRows.js';
 import { createViews, type View, type WindowMode, type WindowOptions } from './windows.js';
@@ -6,7 +7,7 @@ import { createViews, type View, type WindowMode, type WindowOptions } from './w
 /** What to ask a model about one sequence: tokens to hide, and tokens whose distribution to read. */
 export interface Reading {
   /** Token ids, `<cls>` and `<eos>` included. */
-  tokens: Uint8Array;
+  tokens: Tokens;
   /** Indices of the tokens that become `<mask>`. */
   masked: readonly number[];
   /** Indices of the tokens to read. */
@@ -22,7 +23,7 @@ export interface InferenceOptions {
 /** One row of a batch: a window of a reading's tokens, and where its results go. */
 interface Pass {
   reading: number;
-  ids: Uint8Array;
+  ids: Tokens;
   /** Rows of the window that are read. */
   rows: number[];
   /** For each row: which of the reading's positions it belongs to, and its weight there. */

@@ -1,5 +1,6 @@
+import type { AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
-import { readProteins } from '../data/proteins.js';
+import { readSequences } from '../data/reading.js';
 import { type PlacementOptions, placeRows } from './assay.js';
 import { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
 import { diffSequences, type Variant } from './variants.js';
@@ -12,21 +13,24 @@ export interface Mutations {
   of(sequenceId: string, wildType: string): { variants: Variant[]; mismatches: number };
 }
 
-const FASTA = /\.(fasta|fas|fa|faa|fsa)(\.gz)?$/i;
+const FASTA = /\.(fasta|fas|fa|faa|fna|ffn|fsa)(\.gz)?$/i;
 
 /**
  * Reads variants to score: a table (see `readTable`) with a column of variants or of whole sequences, and one of
  * `sequence_id`s where it is about several proteins; or a FASTA file of whole variant sequences.
- *
+ * @param options.alphabet what FASTA is read as; default `protein`
  * @throws InputError with file and row
  */
 export async function readMutations(
   path: string,
-  options: PlacementOptions & { columns?: ColumnNames } = {},
+  options: PlacementOptions & { columns?: ColumnNames; alphabet?: AlphabetName } = {},
 ): Promise<Mutations> {
   if (FASTA.test(path)) {
     const records: { name: string; sequence: string }[] = [];
-    for await (const { id, sequence } of readProteins(path)) records.push({ name: id, sequence });
+    const { alphabet } = options;
+    for await (const { id, sequence } of readSequences(path, { alphabet, cut: Number.POSITIVE_INFINITY })) {
+      records.push({ name: id, sequence });
+    }
     if (records.length === 0) throw new InputError(`${path} has no sequences`);
     return {
       of: (_, wildType) => ({

@@ -87,6 +87,7 @@ const FORMS = 'such as A24G, p.Ala24Gly, K23_V25del, K23_L24insRS, C28delinsWV o
  * Reads a variant in the notations of the field, without looking at a sequence.
  *
  * - `A24G`, three-letter `Ala24Gly`, HGVS `p.Ala24Gly`, `p.(Ala24Gly)`, with or without a reference (`NP_1.1:p.…`);
+ * - of DNA `24A>G`, HGVS `g.24A>G`, where positions count the bases of the given sequence (`c.`, `m.`, `n.` too);
  * - several joined by `:`, `,`, `/` or `;`, and HGVS alleles `p.[Ala24Gly;Cys25Ser]`;
  * - `K23del`, `K23_V25del`, `A24-` (a deletion), `K23_L24insRSQ`, `C28_K29delinsW`, `A3_S5dup`;
  * - synonymous `A24A`, `A24=`; the wild type itself `WT`, `_wt`, `=`, `p.=`, which gives no mutation at all;
@@ -100,7 +101,7 @@ const FORMS = 'such as A24G, p.Ala24Gly, K23_V25del, K23_L24insRS, C28delinsWV o
 export function parseVariant(text: string): Mutation[] {
   const name = text.trim();
   let body = withoutReference(name);
-  if (body.startsWith('p.')) body = body.slice(2);
+  if (/^[pgcmn]\./.test(body)) body = body.slice(2);
   body = unwrapped(unwrapped(body, '(', ')'), '[', ']');
   if (WILD_TYPE_NAMES.has(body.toUpperCase())) return [];
   if (body === '') throw new VariantError(`variant "${text}" is empty; write WT for the wild type`, name);
@@ -108,7 +109,7 @@ export function parseVariant(text: string): Mutation[] {
 }
 
 function withoutReference(name: string): string {
-  const at = name.indexOf(':p.');
+  const at = name.search(/:[pgcmn]\./);
   if (at <= 0) return name;
   const reference = name.slice(0, at);
   return /[,/;[\]]/.test(reference) || CHANGE.test(reference) ? name : name.slice(at + 1);
@@ -127,6 +128,11 @@ function parseMutation(part: string, name: string): Mutation {
   const refuse = (reason: string): never => {
     throw new VariantError(`variant "${name}": "${part.trim()}" ${reason}`, name);
   };
+  const base = /^(?:[gcmn]\.)?(-?\d{1,9})([A-Za-z])>([A-Za-z])$/.exec(text);
+  if (base) {
+    const first = { residue: base[2]!.toUpperCase(), position: Number(base[1]) };
+    return { kind: 'substitution', first, last: first, residues: base[3]!.toUpperCase() };
+  }
   const match = CHANGE.exec(text);
   if (!match) return refuse(`does not read as a mutation ${FORMS}`);
   const [, firstCode, firstPosition, lastCode, lastPosition, verb, letters, rest] = match;

@@ -15,6 +15,8 @@ export interface EvaluationOptions {
   tokensPerPass: number;
   /** Takes only so many sequences. */
   sequences?: number;
+  /** Takes no more sequences once they have so many tokens. */
+  tokens?: number;
   /** Called after each pass with the sequences that are done. */
   onProgress?: (done: number, total: number) => void;
 }
@@ -47,6 +49,7 @@ export async function evaluate(
     alphabet: model.alphabet,
     seed: options.seed,
     sequences: options.sequences,
+    tokens: options.tokens,
   });
   const seen = new Set<number>();
   let tally: Tally = EMPTY_TALLY;
@@ -59,7 +62,7 @@ export async function evaluate(
     for (const sequence of batch.sequences) seen.add(sequence);
     options.onProgress?.(seen.size, sequences);
   }
-  return { sequences, model: tally, baseline };
+  return { sequences: seen.size, model: tally, baseline };
 }
 
 async function passTally(model: LanguageModel, batch: TokenBatch): Promise<Tally> {
@@ -72,12 +75,12 @@ async function passTally(model: LanguageModel, batch: TokenBatch): Promise<Tally
   return { positions: batch.labels.length, loss, correct };
 }
 
-/** Share of each token among the residues of the train split [V]; letters that do not occur there count as one each. */
+/** Share of each target of the train split [V]; those that do not occur there count as one each. */
 export function residueFrequencies(store: TokenStore): Float64Array {
   const { alphabet, manifest } = store;
   const counts = new Float64Array(alphabet.size);
   for (let id = 0; id < alphabet.size; id++) {
-    if (alphabet.isLetter(id)) counts[id] = Math.max(1, manifest.splits.train.composition[alphabet.tokens[id]] ?? 0);
+    if (alphabet.isTarget(id)) counts[id] = Math.max(1, manifest.splits.train.composition[alphabet.tokens[id]] ?? 0);
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => count / total);

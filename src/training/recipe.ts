@@ -55,7 +55,10 @@ export interface Cadence {
   logEvery: number;
   /** Steps between two validations. */
   validateEvery: number;
-  /** Sequences of the validation split that are taken, always the same. */
+  /**
+   * Sequences of the validation split that are taken, always the same: fewer where they are long, so that they have no
+   * more tokens than so many rows of the recipe's length, or of 1024 where that is more.
+   */
   validationSequences: number;
   /** Steps between two checkpoints; one is also saved every 15 minutes, and at the end. */
   checkpointEvery: number;

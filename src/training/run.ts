@@ -8,6 +8,7 @@ import { hash53 } from '../data/random.js';
 import type { TokenStore } from '../data/store.js';
 import { type ModelConfig, maxLength } from '../model/config.js';
 import { createModel, type LanguageModel } from '../model/model.js';
+import { checkAlphabet } from './alphabet.js';
 import {
   latestCheckpoint,
   listCheckpoints,
@@ -30,6 +31,8 @@ export interface Training {
   state: TrainingState;
 }
 
+/** Tokens that a sequence of a validation counts for at least, when long ones are left out: see `Cadence`. */
+const ROW = 1024;
 const CHECKPOINT_SECONDS = 15 * 60;
 /** Every validation of every run masks the same positions, so that their figures compare. */
 export const EVALUATION_SEED = 0;
@@ -77,6 +80,7 @@ export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenS
     );
   }
   const begun = model ?? createModel(config, recipe.seed);
+  checkAlphabet(begun.alphabet, store);
   const state: TrainingState = {
     step: 0,
     tokens: 0,
@@ -118,6 +122,7 @@ export async function train(
 ): Promise<TrainingResult> {
   const { state } = training;
   const cadence = { ...DEFAULT_CADENCE, ...options.cadence };
+  checkAlphabet(training.model.alphabet, store);
   const release = await lockFolder(run);
   try {
     checkStart(run, state, store);
@@ -175,6 +180,7 @@ async function trainLocked(
       length: recipe.length,
       tokensPerPass: recipe.tokensPerPass,
       sequences: cadence.validationSequences,
+      tokens: cadence.validationSequences * Math.max(recipe.length, ROW),
     });
     const figures = { model: figuresOf(evaluation.model), baseline: figuresOf(evaluation.baseline) };
     options.onValidation?.(state.step, figures.model, figures.baseline);

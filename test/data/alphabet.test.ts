@@ -1,8 +1,17 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Alphabet, PROTEIN, readVocabulary, writeVocabulary } from '../../src/data/alphabet.js';
+import {
+  ALPHABETS,
+  Alphabet,
+  BYTES,
+  NUCLEOTIDE,
+  PROTEIN,
+  readVocabulary,
+  writeVocabulary,
+} from '../../src/data/alphabet.js';
 import { InputError } from '../../src/data/errors.js';
 import { SHARED } from '../shared.js';
 
@@ -27,10 +36,36 @@ test('only letters are letters', () => {
   expect(letters).toBe('LAGVSERTIDPKQNFYMHWCXBUZO.-');
 });
 
-test('vocab.txt survives writing and reading', async () => {
+test.each(Object.values(ALPHABETS))('vocab.txt of $name survives writing and reading', async (alphabet) => {
   const path = join(mkdtempSync(join(tmpdir(), 'vocab-')), 'vocab.txt');
-  await writeVocabulary(path, PROTEIN);
-  expect((await readVocabulary(path)).tokens).toEqual(PROTEIN.tokens);
+  await writeVocabulary(path, alphabet);
+  const { tokens, name } = await readVocabulary(path);
+  expect({ tokens, name }).toEqual({ tokens: alphabet.tokens, name: alphabet.name });
+});
+
+test('nucleotides are in any case, and U is T', () => {
+  expect([...NUCLEOTIDE.encode('ACGTUacgtun-')]).toEqual([0, 4, 5, 6, 7, 7, 4, 5, 6, 7, 7, 8, 20, 2]);
+  expect(NUCLEOTIDE.decode(NUCLEOTIDE.encode('acgu'))).toBe('<cls>ACGT<eos>');
+  expect(NUCLEOTIDE.encodeResidues('ELQ').every((id) => id === NUCLEOTIDE.unk)).toBe(true);
+  const targets = NUCLEOTIDE.tokens.filter((_, id) => NUCLEOTIDE.isTarget(id)).join('');
+  expect(targets).toBe('ACGT');
+  expect(NUCLEOTIDE.size).toBe(22);
+});
+
+test('bytes are ids in their order, behind the special tokens', () => {
+  expect([...BYTES.encode('hi\n\xff')]).toEqual([0, 108, 109, 14, 259, 2]);
+  expect(BYTES.tokens.slice(12, 17)).toEqual(['<0x08>', '<0x09>', '<0x0A>', '<0x0B>', '<0x0C>']);
+  const { size, mask, storedOffset } = BYTES;
+  expect({ size, mask, storedOffset }).toEqual({ size: 261, mask: 260, storedOffset: 4 });
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      const text = Buffer.from(bytes).toString('latin1');
+      expect(BYTES.decode(BYTES.encodeResidues(text))).toBe(text);
+    }),
+  );
+  const swapped = [...BYTES.tokens];
+  [swapped[10], swapped[11]] = [swapped[11]!, swapped[10]!];
+  expect(() => new Alphabet(swapped, 'vocab.txt')).toThrow(/vocab.txt: token <0x06> does not follow/);
 });
 
 describe.skipIf(SHARED === undefined)('the golden models', () => {

@@ -32,7 +32,12 @@ json.dump(results, sys.stdout)
 
 /** What Biopython's `SeqIO.parse(path, 'fasta')` gives for each file. */
 export function parseWithBiopython(paths: string[]): BiopythonRecord[][] {
-  const output = execFileSync(PYTHON!, ['-c', SCRIPT], {
+  return runBiopython(SCRIPT, paths) as BiopythonRecord[][];
+}
+
+/** The JSON that a script prints, which finds the paths in its standard input, one a line. */
+export function runBiopython(script: string, paths: string[]): unknown {
+  const output = execFileSync(PYTHON!, ['-c', script], {
     input: paths.join('\n'),
     env: { ...process.env, PYTHONUTF8: '1' },
     maxBuffer: 1 << 30,

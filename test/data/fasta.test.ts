@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import type { FileSource } from '../../src/data/byteStream.js';
 import { InputError } from '../../src/data/errors.js';
-import { type FastaOptions, type FastaRecord, type FastaSource, readFasta } from '../../src/data/fasta.js';
+import { type FastaOptions, type FastaRecord, readFasta } from '../../src/data/fasta.js';
 import { Warnings } from '../../src/data/warnings.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fasta-'));
@@ -17,7 +18,7 @@ function file(content: string | Uint8Array, name = `${files++}.fasta`): string {
   return path;
 }
 
-async function read(source: FastaSource | FastaSource[], options?: FastaOptions): Promise<FastaRecord[]> {
+async function read(source: FileSource | FileSource[], options?: FastaOptions): Promise<FastaRecord[]> {
   const records: FastaRecord[] = [];
   for await (const record of readFasta(source, options)) records.push(record);
   return records;
@@ -99,7 +100,7 @@ test('stopping early closes the file', async () => {
 });
 
 describe('what is wrong with a file', () => {
-  const rejects = async (source: FastaSource, message: RegExp) => {
+  const rejects = async (source: FileSource, message: RegExp) => {
     const error = await read(source).then(
       () => undefined,
       (reason) => reason,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PROTEIN, RESIDUES } from '../../src/data/alphabet.js';
+import { PROTEIN, RESIDUES, type Tokens } from '../../src/data/alphabet.js';
 import { maskForEvaluation, maskForTraining } from '../../src/data/masking.js';
 import { Random } from '../../src/data/random.js';
 
@@ -44,7 +44,7 @@ test('masked for training: rates are 15 % of the letters, of those 80/10/10', ()
 });
 
 describe.each(['training', 'evaluation'] as const)('masked for %s', (kind) => {
-  const mask = (tokens: Uint8Array, seed: number) =>
+  const mask = (tokens: Tokens, seed: number) =>
     kind === 'training' ? maskForTraining(tokens, new Random(seed)) : maskForEvaluation(tokens, seed);
 
   test('special tokens are never selected, and nothing else changes', () => {

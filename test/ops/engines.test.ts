@@ -42,10 +42,10 @@ const lengths = (batch: number, length: number) =>
     [batch, length],
     'float32',
   );
-const tokens = (batch: number, length: number) => {
+const tokens = (batch: number, length: number, letters = 20) => {
   const random = new Random(7);
   const ids = Array.from({ length: batch }, (_, b) =>
-    Array.from({ length }, (_, i) => (i >= length - 3 * b ? 1 : i % 5 === 2 ? 32 : 4 + random.int(20))),
+    Array.from({ length }, (_, i) => (i >= length - 3 * b ? 1 : i % 5 === 2 ? 32 : 4 + random.int(letters))),
   );
   return tf.tensor2d(ids, [batch, length], 'int32');
 };
@@ -98,6 +98,21 @@ for (const tokenDropout of [false, true])
         }),
       ],
     });
+// The 261 tokens of the bytes alphabet, over more tokens than a workgroup takes.
+cases.push({
+  name: 'tokenEmbedding of 261 tokens',
+  inputs: [
+    [261, 70],
+    [722, 70],
+  ],
+  run: ([word, position]) => [
+    tokenEmbedding(tokens(3, 720, 257), word as tf.Tensor2D, position as tf.Tensor2D, {
+      padId: 1,
+      maskId: 260,
+      tokenDropout: true,
+    }),
+  ],
+});
 cases.push({
   name: 'rotary',
   inputs: [[2, 7, 3 * 3 * 6]],

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Tokens } from '../../src/data/alphabet.js';
 import { type Engine, startEngine } from '../../src/engines/index.js';
 import { newConfig } from '../../src/model/config.js';
 import { loadModel } from '../../src/model/files.js';
@@ -28,7 +29,7 @@ const SHORT = 'MKTVRQGWAALLSEKH';
 const LONG = 'MKTVRQGWAALLSEKHNYDPFICGGTMRWVNADEKLSSQPYH';
 
 /** What a person would write: one pass on one sequence, no padding, log softmax in double precision. */
-function plain(model: LanguageModel, tokens: Uint8Array): number[][] {
+function plain(model: LanguageModel, tokens: Tokens): number[][] {
   const known = passes.get(model) ?? new Map<string, number[][]>();
   passes.set(model, known);
   const row = known.get(tokens.join()) ?? onePass(model, tokens);
@@ -37,7 +38,7 @@ function plain(model: LanguageModel, tokens: Uint8Array): number[][] {
 }
 const passes = new WeakMap<LanguageModel, Map<string, number[][]>>();
 
-function onePass(model: LanguageModel, tokens: Uint8Array): number[][] {
+function onePass(model: LanguageModel, tokens: Tokens): number[][] {
   const logits = tf.tidy(() => {
     const ids = tf.tensor2d([...tokens], [1, tokens.length], 'int32');
     return model.logits(ids).arraySync()[0]!;
@@ -48,8 +49,8 @@ function onePass(model: LanguageModel, tokens: Uint8Array): number[][] {
   });
 }
 
-type Read = (tokens: Uint8Array, masked: number[], position: number) => number[];
-const masking = (model: LanguageModel, tokens: Uint8Array, masked: number[]) =>
+type Read = (tokens: Tokens, masked: number[], position: number) => number[];
+const masking = (model: LanguageModel, tokens: Tokens, masked: number[]) =>
   tokens.map((token, i) => (masked.includes(i) ? model.alphabet.mask : token));
 
 /** Whole sequence. */

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { Tokens } from '../../data/alphabet.js';
 import '../../engines/gradients.js';
 import { InputError } from '../../data/errors.js';
 import { Random } from '../../data/random.js';
@@ -19,7 +20,7 @@ export type Loss = (typeof LOSSES)[number];
 /** One sequence to learn from: the rows of hidden states that count, and what is to come out of each. */
 export interface Example {
   /** Token ids, `<cls>` and `<eos>` included. */
-  tokens: Uint8Array;
+  tokens: Tokens;
   /** Token indices: one pooled row of several (their mean), or with `perToken` a row of each. */
   indices: readonly number[];
   perToken?: boolean;

@@ -119,7 +119,7 @@ async function trainCell(
     await writeFileAtomic(start, JSON.stringify({ step: 0, ...figuresOf(model) }));
   }
   if (existsSync(start)) before.push(JSON.parse(readFileSync(start, 'utf8')));
-  const done = await train(run, training, store, { cadence, signal });
+  const done = await train(run, training, store, { cadence, recompute: cell.recompute, signal });
   if (!done.finished) return undefined;
   const result: Partial<CellResult> = { baseline: {}, curve: [...before, ...curveOf(run)] };
   for (const split of ['test', 'ood'] as const) {
@@ -155,6 +155,7 @@ async function measure({
   recipe,
   length,
   bound,
+  recompute,
 }: Extract<Cell, { kind: 'length' }>): Promise<Partial<CellResult>> {
   const made = createModel(config, 1);
   const model = bound ? new LanguageModel(config, made.parameters, made.alphabet, RETURNS_VALUES) : made;
@@ -169,6 +170,7 @@ async function measure({
     await trainingStep(model, optimizer, [{ ids, batch: 1, length, positions, labels }], {
       learningRate: 1e-4,
       seed: 1,
+      recompute,
     });
     return (performance.now() - start) / 1000;
   };

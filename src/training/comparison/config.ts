@@ -1,3 +1,4 @@
+import { ALPHABET_NAMES, type AlphabetName } from '../../data/alphabet.js';
 import { InputError } from '../../data/errors.js';
 import {
   type AttentionConfig,
@@ -11,9 +12,12 @@ import { type Cadence, changeRecipe, DEFAULT_CADENCE, type Preset, RECIPES, type
 
 /** What a comparison's file says. */
 export interface ComparisonFile {
-  /** Token store, or FASTA files with the names or families that are held out. */
+  /** What a letter is. Default `protein`; data that is no protein needs it. */
+  alphabet?: AlphabetName;
+  /** Token store, FASTA files, or for `bytes` files of any kind, with the names or families that are held out. */
   data?: string;
   fasta?: string[];
+  files?: string[];
   holdout?: string[];
   /** Sizes and recipe; `model` and `training` change them. Default performer-tiny. */
   preset?: Preset;
@@ -26,6 +30,11 @@ export interface ComparisonFile {
   objectives?: Objective[];
   /** The attentions by the name that tables show. */
   attentions: Record<string, Partial<AttentionConfig>>;
+  /**
+   * Attentions by name, or `true` for all, whose cells keep less for the gradients and compute it again, to fit into
+   * memory. The figures stay the same; time and memory are those of recomputing.
+   */
+  recompute?: boolean | string[];
   /** Sequences of the test and the ood split that are taken. Default 1000. */
   evaluationSequences?: number;
   /** Trained models that are converted, and trained on for a share of their steps. */
@@ -46,7 +55,7 @@ export type Objective = 'masked' | 'causal';
 export const BOUND = 'attention returns V';
 
 /** One piece of work: a run of training, a conversion, or a measurement. */
-export type Cell = { id: string; attention: string } & (
+export type Cell = { id: string; attention: string; recompute?: true } & (
   | { kind: 'train'; objective: Objective; seed: number; config: ModelConfig; recipe: Recipe }
   | { kind: 'transfer'; from: string; objective: Objective; seed: number; config: ModelConfig; recipe: Recipe }
   | { kind: 'length'; length: number; bound: boolean; config: ModelConfig; recipe: Recipe }
@@ -61,8 +70,10 @@ export interface Comparison extends ComparisonFile {
 }
 
 const FIELDS: (keyof ComparisonFile)[] = [
+  'alphabet',
   'data',
   'fasta',
+  'files',
   'holdout',
   'preset',
   'model',
@@ -71,6 +82,7 @@ const FIELDS: (keyof ComparisonFile)[] = [
   'seeds',
   'objectives',
   'attentions',
+  'recompute',
   'evaluationSequences',
   'transfer',
   'lengths',
@@ -97,14 +109,26 @@ export function parseComparison(text: string, where: string): Comparison {
   if (!(preset in PRESETS)) fail(`preset is ${JSON.stringify(preset)}; give ${Object.keys(PRESETS).join(' or ')}`);
   if (typeof attentions !== 'object' || attentions === null || Object.keys(attentions).length === 0)
     fail('attentions is missing; give one or more by name, such as { "Performer-ReLU": { "kind": "favor-relu" } }');
-  if ((file.data === undefined) === (file.fasta === undefined)) fail('give either data or fasta');
+  if ([file.data, file.fasta, file.files].filter((given) => given !== undefined).length !== 1)
+    fail('give either data, fasta or files');
+  const { alphabet = 'protein' } = file;
+  if (!ALPHABET_NAMES.includes(alphabet))
+    fail(`alphabet is ${JSON.stringify(alphabet)}; give ${ALPHABET_NAMES.join(' or ')}`);
   for (const objective of objectives)
     if (objective !== 'masked' && objective !== 'causal')
       fail(`objectives has ${JSON.stringify(objective)}; give masked or causal`);
   const named = (names: string[], field: string) => {
     for (const name of names) if (!(name in attentions)) fail(`${field} names ${name}, which attentions lacks`);
   };
-  const recipe = changeRecipe(RECIPES[preset], file.training ?? {}, where);
+  const { recompute = false } = file;
+  if (typeof recompute !== 'boolean' && !Array.isArray(recompute))
+    fail(`recompute is ${JSON.stringify(recompute)}; give true or a list of attentions`);
+  if (Array.isArray(recompute)) named(recompute, 'recompute');
+  // Absent where it is not asked for: a cell's name follows from all that it says.
+  const recomputed = Array.isArray(recompute) ? recompute : recompute ? [...Object.keys(attentions), BOUND] : [];
+  const recomputing = (attention: string) => (recomputed.includes(attention) ? { recompute: true as const } : {});
+  const preferred: Partial<Recipe> = alphabet === 'protein' ? {} : { mode: 'packed' };
+  const recipe = changeRecipe({ ...RECIPES[preset], ...preferred }, file.training ?? {}, where);
   const cadence = { ...DEFAULT_CADENCE, ...file.cadence };
   const configOf = (name: string, causal: boolean, length = recipe.length) => {
     const config = newConfig({
@@ -112,6 +136,7 @@ export function parseComparison(text: string, where: string): Comparison {
       ...file.model,
       length,
       attention: { ...attentions[name], causal },
+      alphabet,
     });
     return parseConfig(JSON.stringify(config), `${where}: attentions.${name}`);
   };
@@ -121,7 +146,8 @@ export function parseComparison(text: string, where: string): Comparison {
       for (const attention of Object.keys(attentions)) {
         if (objective === 'causal' && attentions[attention].kind === 'linformer') continue;
         const config = configOf(attention, objective === 'causal');
-        cells.push({ kind: 'train', id: '', attention, objective, seed, config, recipe: { ...recipe, seed } });
+        const own = { attention, ...recomputing(attention), objective, seed, config, recipe: { ...recipe, seed } };
+        cells.push({ kind: 'train', id: '', ...own });
       }
     }
   }
@@ -139,6 +165,7 @@ export function parseComparison(text: string, where: string): Comparison {
           kind: 'transfer',
           id: '',
           attention,
+          ...recomputing(attention),
           from: source.id,
           objective: source.objective,
           seed: source.seed,
@@ -156,7 +183,8 @@ export function parseComparison(text: string, where: string): Comparison {
       for (const length of [...file.lengths.lengths].sort((a, b) => a - b)) {
         const bound = attention === BOUND;
         const config = bound ? configOf(names[0], false, length) : configOf(attention, false, length);
-        const cell: Cell = { kind: 'length', id: '', attention, length, bound, config, recipe };
+        const own = { attention, ...recomputing(attention), length, bound, config, recipe };
+        const cell: Cell = { kind: 'length', id: '', ...own };
         cells.push({ ...cell, id: idOf(cell) });
       }
     }

@@ -9,8 +9,11 @@ interface Attributes {
   tokenDropout: boolean;
 }
 
-// Tokens whose rows one workgroup adds up into the gradient of the embeddings.
+// Tokens whose rows one workgroup adds up into the gradient of the embeddings, for a vocabulary of up to IDS: of a larger
+// one more, so that the sums of all workgroups stay as small.
 const TOKENS = 256;
+// Embeddings that a workgroup adds up: 64 columns of them fit into the 16 KiB that every GPU has for it.
+const IDS = 64;
 // As in src/ops/tokenEmbedding.ts.
 const TRAINING_MASK_RATIO = 0.15 * 0.8;
 
@@ -102,30 +105,36 @@ register<Attributes>('TokenEmbeddingGrad', (backend, { dy, ids, word, position }
   const { padId, maskId, tokenDropout } = attributes;
   const { ranks, places, scales } = scan(backend, ids, attributes);
   const tokens = batch * length;
-  const blocks = Math.ceil(tokens / TOKENS);
+  const ranges = Math.ceil(vocabulary / IDS);
+  const tokensPerBlock = TOKENS * ranges;
+  const blocks = Math.ceil(tokens / tokensPerBlock);
+  const tiles = Math.ceil(width / 64);
+  const idsPerRange = Math.min(vocabulary, IDS);
   const parts = allocate(backend, [blocks, vocabulary * width]);
   // A thread adds up one column, so that no two write to one place.
   launch(backend, {
     name: 'TokenEmbeddingGradWord',
     inputs: { dy, ids, ...(tokenDropout && { scales }) },
     outputs: { parts },
-    constants: { width, length, tokens, blocks, pad: padId, mask: maskId },
+    constants: { width, length, tokens, blocks, tiles, pad: padId, mask: maskId },
     threads: 64,
-    declarations: `var<workgroup> sums: array<f32, ${64 * vocabulary}>;`,
+    declarations: `var<workgroup> sums: array<f32, ${64 * idsPerRange}>;`,
     body: `
   let block = group % c.blocks;
-  let j = group / c.blocks * 64u + lane;
+  let j = group / c.blocks % c.tiles * 64u + lane;
+  let first = group / c.blocks / c.tiles * ${idsPerRange}u;
+  let last = min(first + ${idsPerRange}u, ${vocabulary}u);
   if (j >= c.width) { return; }
-  for (var id = 0u; id < ${vocabulary}u; id++) { sums[id * 64u + lane] = 0.0; }
-  for (var token = block * ${TOKENS}u; token < min(c.tokens, (block + 1u) * ${TOKENS}u); token++) {
+  for (var id = first; id < last; id++) { sums[(id - first) * 64u + lane] = 0.0; }
+  for (var token = block * ${tokensPerBlock}u; token < min(c.tokens, (block + 1u) * ${tokensPerBlock}u); token++) {
     let id = u32(ids[token]);
-    if (id == c.pad${tokenDropout ? ' || id == c.mask' : ''}) { continue; }
-    sums[id * 64u + lane] += dy[token * c.width + j]${tokenDropout ? ' * scales[token / c.length]' : ''};
+    if (id < first || id >= last || id == c.pad${tokenDropout ? ' || id == c.mask' : ''}) { continue; }
+    sums[(id - first) * 64u + lane] += dy[token * c.width + j]${tokenDropout ? ' * scales[token / c.length]' : ''};
   }
-  for (var id = 0u; id < ${vocabulary}u; id++) {
-    parts[(block * ${vocabulary}u + id) * c.width + j] = sums[id * 64u + lane];
+  for (var id = first; id < last; id++) {
+    parts[(block * ${vocabulary}u + id) * c.width + j] = sums[(id - first) * 64u + lane];
   }`,
-    groups: blocks * Math.ceil(width / 64),
+    groups: blocks * tiles * ranges,
   });
   const dword = allocate(backend, word.shape);
   sumParts(backend, parts, blocks, [dword]);

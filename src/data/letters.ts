@@ -1,0 +1,130 @@
+import type { FileSource } from './byteStream.js';
+import { InputError } from './errors.js';
+import { type FastaOptions, type FastaRecord, readFasta } from './fasta.js';
+import { Warnings } from './warnings.js';
+
+/** A sequence as a model takes it. */
+export interface SequenceRecord {
+  /** The header's first word; of a file's bytes its path. */
+  id: string;
+  /** The whole header, the identifier included. */
+  description: string;
+  /** Upper-case letters of the alphabet, at least one; bytes as one character each. */
+  sequence: string;
+  file: string;
+  /** Line of the header, counted from 1. */
+  line: number;
+}
+
+/** What to do with a letter that the alphabet lacks: stop, leave the record out, or let it become `<unk>`. */
+export type InvalidLetters = 'error' | 'skip' | 'unknown';
+
+export interface LetterOptions extends Omit<FastaOptions, 'warnings'> {
+  /** Takes every case that has a default; a `strict` one turns each into an error. */
+  warnings?: Warnings;
+  /** Letters outside the alphabet; default `error`. */
+  invalid?: InvalidLetters;
+  /**
+   * Identifiers that come twice: `warn` counts them, `error` stops, `ignore` (default) does not look. Looking keeps
+   * all identifiers in memory.
+   */
+  duplicates?: 'warn' | 'error' | 'ignore';
+}
+
+/** How sequences of one alphabet are written in FASTA. */
+export interface LetterRules {
+  /** The letters that a sequence may have, upper case, without those that are replaced. */
+  letters: string;
+  /** A sequence's end that is dropped. */
+  end?: string;
+  /** Letters that are read as another one, with a warning. */
+  replaced: { letter: string; by: string; warning: string }[];
+  /** What is wrong with a letter, for an error: why it is none, and what to do. */
+  explain(letter: string): string;
+  /** Looks at each sequence, in upper case, and throws where the file is of another alphabet. */
+  check?(sequence: string, record: FastaRecord): void;
+}
+
+/** A set of characters in a regular expression, with `-` where it means itself. */
+const charactersOf = (letters: string) => `${letters.replace('-', '')}-`;
+
+/**
+ * Reads sequences from FASTA, checked and ready to encode. What is done, and counted as a warning where it changes more
+ * than the writing:
+ *
+ * - lower case (soft masking) becomes upper case, the rules' `end` is dropped: no warning
+ * - letters that the rules replace: warning
+ * - `-` and `.` are letters of the alphabets (gaps) and stay: warning
+ * - a record without letters is left out: warning
+ * - a record without identifier is named `record_N`: warning
+ * - text before the first record and files without one: warning
+ * - any other letter: `invalid`
+ *
+ * @throws InputError with file, line, record and column
+ */
+export async function* readLetters(
+  sources: FileSource | readonly FileSource[],
+  rules: LetterRules,
+  options: LetterOptions = {},
+): AsyncGenerator<SequenceRecord, void, undefined> {
+  const { warnings = new Warnings(), invalid = 'error', duplicates = 'ignore' } = options;
+  const invalidLetters = new RegExp(`[^${charactersOf(rules.letters)}]`);
+  const seen = new Map<string, string>();
+  for await (const record of readFasta(sources, { warnings, onBytes: options.onBytes })) {
+    let { id, sequence } = record;
+    sequence = sequence.toUpperCase();
+    if (rules.end !== undefined && sequence.endsWith(rules.end)) sequence = sequence.slice(0, -rules.end.length);
+    if (sequence === '') {
+      warnings.add('empty sequence, skipped', record.where);
+      continue;
+    }
+    rules.check?.(sequence, record);
+    for (const { letter, by, warning } of rules.replaced) {
+      if (!sequence.includes(letter)) continue;
+      sequence = sequence.replaceAll(letter, by);
+      warnings.add(warning, record.where);
+    }
+    if (invalidLetters.test(sequence)) {
+      if (invalid === 'error') throw invalidLetter(record, rules, 'invalid' in options);
+      if (invalid === 'skip') {
+        warnings.add('letter outside the alphabet, sequence skipped', record.where);
+        continue;
+      }
+      warnings.add('letter outside the alphabet, read as <unk>', record.where);
+    }
+    if (sequence.includes('-') || sequence.includes('.')) {
+      warnings.add('gap (- or .) in a sequence, kept: is this an alignment?', record.where);
+    }
+    if (id === '') {
+      id = `record_${record.number}`;
+      warnings.add('no identifier, named record_N', record.where);
+    }
+    if (duplicates !== 'ignore') {
+      const first = seen.get(id);
+      if (first === undefined) seen.set(id, `${record.file}:${record.line}`);
+      else if (duplicates === 'error') {
+        throw new InputError(`${record.where}: the identifier is also at ${first}; give each sequence its own`);
+      } else warnings.add('duplicate identifier, kept', `${record.where}, also at ${first}`);
+    }
+    const { description, file, line } = record;
+    yield { id, description, sequence, file, line };
+  }
+}
+
+/** Letters of which it is known how they come into a sequence. */
+const MISPLACED: Record<string, string> = {
+  ';': '; in a sequence; comment lines are only possible before the first record, take them out',
+  '#': '# in a sequence; comment lines are only possible before the first record, take them out',
+  '>': '> inside a sequence; a header begins at the start of its line',
+};
+
+/** `offered`: whether the caller lets its user choose what becomes of such a letter. */
+function invalidLetter(record: FastaRecord, rules: LetterRules, offered: boolean): InputError {
+  const replaced = rules.replaced.map(({ letter }) => letter).join('');
+  const index = record.sequence.search(new RegExp(`[^${charactersOf(rules.letters + replaced)}]`, 'i'));
+  const { line, column } = record.locate(index);
+  const letter = record.sequence[index]!;
+  const what = MISPLACED[letter] ?? rules.explain(letter);
+  const choice = offered ? ', or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)' : '';
+  return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}${choice}`);
+}

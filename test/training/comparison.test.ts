@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { parseComparison } from '../../src/training/comparison/config.js';
+
+const file = {
+  fasta: ['proteins.fasta'],
+  training: { budget: { steps: 100 } },
+  seeds: [1],
+  attentions: { ReLU: { kind: 'favor-relu' }, Transformer: { kind: 'softmax' } },
+  transfer: { from: 'Transformer', to: ['ReLU'] },
+  lengths: { lengths: [64] },
+};
+const parse = (changes: object) => parseComparison(JSON.stringify({ ...file, ...changes }), 'compare.json');
+
+describe('recompute', () => {
+  it('marks the cells of the attentions that it names, and changes no other', () => {
+    const plain = parse({}).cells;
+    const named = parse({ recompute: ['Transformer'] }).cells;
+    expect(named.map(({ attention, recompute }) => recompute === (attention === 'Transformer' || undefined))).toEqual(
+      plain.map(() => true),
+    );
+    const same = (cells: typeof plain) =>
+      cells.filter(({ attention, kind }) => attention !== 'Transformer' && kind !== 'transfer');
+    expect(same(named).map(({ id }) => id)).toEqual(same(plain).map(({ id }) => id));
+    expect(parse({ recompute: true }).cells.every(({ recompute }) => recompute)).toBe(true);
+    expect(plain.some((cell) => 'recompute' in cell)).toBe(false);
+  });
+
+  it.each([
+    [{ recompute: ['Reformer'] }, 'recompute names Reformer, which attentions lacks'],
+    [{ recompute: 1 }, 'recompute is 1; give true or a list of attentions'],
+  ])('%j is an error', (changes, message) => {
+    expect(() => parse(changes)).toThrow(`compare.json: ${message}`);
+  });
+});
+
+describe('alphabets', () => {
+  it('give the model its tokens, and rows that are packed', () => {
+    const [cell] = parse({ alphabet: 'bytes', fasta: undefined, files: ['books'] }).cells;
+    expect(cell!.config).toMatchObject({ alphabet: 'bytes', vocab_size: 261 });
+    expect(cell!.recipe.mode).toBe('packed');
+    expect(parse({}).cells[0]!.recipe.mode).toBe('single');
+    expect(() => parse({ alphabet: 'codons' })).toThrow('alphabet is "codons"; give protein or nucleotide or bytes');
+    expect(() => parse({ files: ['a'] })).toThrow('give either data, fasta or files');
+  });
+});
