@@ -133,8 +133,8 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
   const interrupt = () => {
     const reason = new InputError('interrupted; nothing was written');
     stop.abort(reason);
-    // Standard input may have nothing to say for a long time.
-    if (sources.includes('-')) process.stdin.destroy(reason);
+    // Standard input may have nothing to say for a long time. Nobody may be reading it yet to hear of the error.
+    if (sources.includes('-')) process.stdin.on('error', () => {}).destroy(reason);
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   let manifest: StoreManifest;

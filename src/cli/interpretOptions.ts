@@ -60,7 +60,11 @@ export async function readAllSequences(path: string, alphabet: AlphabetName = 'p
  * The sequences that the model has positions for. Longer ones are an error, or with `skip` left out with a warning.
  * @throws InputError naming the first that is too long
  */
-export async function fitting<T extends SequenceRecord>(records: T[], model: LanguageModel, skip = false): Promise<T[]> {
+export async function fitting<T extends SequenceRecord>(
+  records: T[],
+  model: LanguageModel,
+  skip = false,
+): Promise<T[]> {
   const { maxLength } = await import('../model/config.js');
   const { UNITS } = await import('../data/alphabet.js');
   const { InputError } = await import('../data/errors.js');

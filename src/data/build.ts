@@ -119,6 +119,7 @@ export async function buildStore(
       options.signal?.throwIfAborted();
       builder.add(record, heldOut);
     }
+    options.signal?.throwIfAborted();
     if (builder.sequences === 0) {
       const question = alphabet.name === 'bytes' ? 'it is empty' : 'is it a FASTA file?';
       throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; ${question}`);
@@ -175,8 +176,9 @@ export async function spool(source: FileSource, path: string): Promise<Exclude<F
 
 /** A sequence's letters as `.tokens` has them: see `Alphabet.storedOffset`. */
 function stored(alphabet: Alphabet, sequence: string): Uint8Array {
-  const ids = alphabet.encodeResidues(sequence);
-  return ids instanceof Uint8Array ? ids : Uint8Array.from(ids, (id) => id - alphabet.storedOffset);
+  return alphabet.name === 'bytes'
+    ? Buffer.from(sequence, 'latin1')
+    : (alphabet.encodeResidues(sequence) as Uint8Array);
 }
 
 class StoreBuilder {

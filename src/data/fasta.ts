@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { beginsWith, describeReadError, type FileSource, readBytes, sourceList, sourceName } from './byteStream.js';
 import { InputError } from './errors.js';
 import type { Warnings } from './warnings.js';
@@ -132,6 +133,13 @@ async function* readSource(
     else line += preamble.take(bytes);
   };
   const finish = (all: Buffer[]) => {
+    const length = all.reduce((sum, bytes) => sum + bytes.length, 0);
+    if (length > constants.MAX_STRING_LENGTH) {
+      const most = constants.MAX_STRING_LENGTH.toLocaleString('en-US');
+      throw new InputError(
+        `${file}:${line}: a record of ${length.toLocaleString('en-US')} bytes, at most ${most} can be read; split it`,
+      );
+    }
     const record = new FastaRecord(all.length === 1 ? all[0]! : Buffer.concat(all), file, line, ++number);
     line += record.lines;
     return record;

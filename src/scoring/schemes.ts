@@ -1,3 +1,4 @@
+import type { Alphabet } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
@@ -77,15 +78,29 @@ export function defaultScheme(model: LanguageModel): Scheme {
 
 /** Why a model has no score for a variant, or undefined where it has. */
 export function unscorable(model: LanguageModel, wildType: string, variant: Variant): string | undefined {
-  for (const { residues } of variant.edits) {
+  for (const { start, end, residues } of variant.edits) {
     if (residues.includes('*')) return 'stop codon';
     const { alphabet } = model;
     const at = alphabet.encodeResidues(residues).indexOf(alphabet.unk);
     if (at !== -1) return `unknown letter ${residues[at]}`;
+    const changed = residues + wildType.slice(start, end);
+    const ambiguous = changed[alphabet.encodeResidues(changed).findIndex((id) => !isScored(alphabet, id))];
+    if (ambiguous !== undefined) return `letter ${ambiguous}, which the model does not predict`;
   }
   const { edits } = variant;
   const whole = edits.length === 1 && edits[0]!.start === 0 && edits[0]!.end === wildType.length;
   return whole && edits[0]!.residues === '' ? 'no residue left' : undefined;
+}
+
+/** Whether a token's probability means something: not where the model is never asked for it, as for a nucleotide's N. */
+function isScored(alphabet: Alphabet, id: number): boolean {
+  return alphabet.isTarget(id) || !alphabet.isLetter(id);
+}
+
+/** Positions in a sequence's tokens that its likelihood consists of. */
+function scoredPositions(alphabet: Alphabet, sequence: string): number[] {
+  const ids = alphabet.encodeResidues(sequence);
+  return Array.from(ids.keys(), (i) => i + 1).filter((position) => isScored(alphabet, ids[position - 1]!));
 }
 
 function checkScheme(model: LanguageModel, scheme: Scheme): void {
@@ -130,7 +145,8 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
       const values = new Map<string, number>();
       for await (const value of likelihoods.run(onReading)) {
         const sequence = sequences[values.size]!;
-        values.set(sequence, options.perResidue ? value / sequence.length : value);
+        const length = scoredPositions(model.alphabet, sequence).length;
+        values.set(sequence, options.perResidue ? value / length : value);
       }
       for (const i of bySequence) {
         scores[i] = values.get(applyVariant(wildType, variants[i]!))! - values.get(wildType)!;
@@ -232,19 +248,20 @@ function planLikelihoods(
   options: InferenceOptions,
 ): { readings: number; run(onReading: () => void): AsyncGenerator<number, void, undefined> } {
   const { alphabet } = model;
-  const perSequence = (sequence: string) => (likelihood === 'masked' ? sequence.length : 1);
+  const perSequence = (positions: readonly number[]) => (likelihood === 'masked' ? positions.length : 1);
   function* readings(): Generator<Reading> {
     for (const sequence of sequences) {
       const tokens = alphabet.encode(sequence);
-      const residues = Array.from({ length: sequence.length }, (_, i) => i + 1);
+      const residues = scoredPositions(alphabet, sequence);
       if (likelihood === 'single-pass') yield { tokens, masked: [], positions: residues };
       // A causal model's row i tells token i + 1; the last row that counts tells <eos>.
-      else if (likelihood === 'causal') yield { tokens, masked: [], positions: [0, ...residues] };
-      else for (const position of residues) yield { tokens, masked: [position], positions: [position] };
+      else if (likelihood === 'causal') {
+        yield { tokens, masked: [], positions: [...residues, tokens.length - 1].map((position) => position - 1) };
+      } else for (const position of residues) yield { tokens, masked: [position], positions: [position] };
     }
   }
   return {
-    readings: sequences.reduce((sum, sequence) => sum + perSequence(sequence), 0),
+    readings: sequences.reduce((sum, sequence) => sum + perSequence(scoredPositions(alphabet, sequence)), 0),
     async *run(onReading) {
       const results = readLogProbabilities(
         model,
@@ -254,12 +271,13 @@ function planLikelihoods(
       );
       for (const sequence of sequences) {
         const tokens = alphabet.encode(sequence);
+        const residues = scoredPositions(alphabet, sequence);
+        const told = likelihood === 'causal' ? [...residues, tokens.length - 1] : residues;
         let sum = 0;
-        for (let r = 0; r < perSequence(sequence); r++) {
+        for (let r = 0; r < perSequence(residues); r++) {
           const rows = (await results.next()).value!;
-          // Row i of a pass is about token i + 1: the token itself, as <cls> is not read, or a causal model's next one.
           rows.forEach((row, i) => {
-            sum += row[tokens[r + i + 1]!]!;
+            sum += row[tokens[told[r + i]!]!]!;
           });
           onReading();
         }
@@ -299,10 +317,11 @@ export async function scoreSequence(
   for (const model of models) {
     const scheme = options.scheme ?? defaultScheme(model);
     checkScheme(model, scheme);
-    const total = models.length * (scheme === 'log-likelihood' ? 1 : sequence.length);
+    const { length } = scoredPositions(model.alphabet, sequence);
+    const total = models.length * (scheme === 'log-likelihood' ? 1 : length);
     const onReading = () => options.onProgress?.(++done, total);
     for await (const value of logLikelihoods(model, [sequence], { ...options, onReading })) {
-      const perResidue = value / sequence.length;
+      const perResidue = value / length;
       if (scheme === 'log-likelihood') mean += (options.perResidue ? perResidue : value) / models.length;
       else mean += Math.exp(-perResidue) / models.length;
     }

@@ -303,6 +303,28 @@ describe('whatever the model', () => {
     });
     await expect(scoreVariants([model], SHORT, variants, { scheme: 'wt-marginals' })).rejects.toThrow('log-likelihood');
   });
+
+  const gene = 'ACNGTA';
+
+  it('nucleotides count in likelihoods, their ambiguous letters do not', async () => {
+    const causal = make({ ...tiny, alphabet: 'nucleotide', attention: { kind: 'favor-relu', causal: true } }, 8);
+    const tokens = causal.alphabet.encode(gene);
+    const rows = plain(causal, tokens);
+    const expected = [1, 2, 4, 5, 6, 7].reduce((sum, i) => sum + rows[i - 1]![tokens[i]!]!, 0);
+    expect(await scoreSequence([causal], gene, { scheme: 'log-likelihood' })).toBeCloseTo(expected, 4);
+    const masked = make({ ...tiny, alphabet: 'nucleotide' }, 8);
+    const pll = [1, 2, 4, 5, 6].reduce((sum, i) => sum + readWhole(masked)(tokens, [i], i)[tokens[i]!]!, 0);
+    expect(await scoreSequence([masked], gene, { scheme: 'pseudo-perplexity' })).toBeCloseTo(Math.exp(-pll / 5), 4);
+  });
+
+  it('ambiguous nucleotides have no score', async () => {
+    const model = make({ ...tiny, alphabet: 'nucleotide' }, 8);
+    const variants = place(gene, ['A1N', 'N3A', 'A1L', 'A1G', '1A>G']);
+    const scores = await scoreVariants([model], gene, variants);
+    expect([...scores].map(Number.isNaN)).toEqual([true, true, true, false, false]);
+    expect(scores[3]).toBe(scores[4]);
+    expect(unscorable(model, gene, variants[0]!)).toBe('letter N, which the model does not predict');
+  });
 });
 
 describe('windows are ProteinGym’s', () => {
