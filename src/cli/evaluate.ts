@@ -61,12 +61,10 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
 
   const checkpoint = latestCheckpoint(options.model);
   const run = checkpoint && readState(checkpoint);
+  if (!run && !options.fasta && !options.files && !options.data)
+    throw new UsageError(`${options.model} is no run with data of its own: give --fasta, --files or --data`);
   const { alphabet } = await readModelConfig(options.model);
   const given = await openTrainingData(options, alphabet.name);
-  if (!given && !run) {
-    const files = alphabet.name === 'bytes' ? '--files' : '--fasta';
-    throw new UsageError(`${options.model} is no run with data of its own: give ${files} or --data`);
-  }
   const store = given ?? (await openStore(run!.data.folder));
   checkAlphabet(alphabet, store);
   const engine = await startEngine(options.device, { threads: options.threads });

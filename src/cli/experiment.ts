@@ -180,13 +180,13 @@ function workInProcess(folder: string, folders: string, options: CompareOptions)
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-10_000);
   });
-  // A Ctrl-C reaches both processes; a signal to this one alone goes on to the other.
+  // A Ctrl-C reaches both processes, once more does no harm; a signal to this one alone has to be passed on.
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
-  process.on('SIGTERM', pass);
+  process.on('SIGINT', pass).on('SIGTERM', pass);
   return new Promise((done, fail) => {
     child.on('error', fail);
     child.on('close', (code, signal) => {
-      process.off('SIGTERM', pass);
+      process.off('SIGINT', pass).off('SIGTERM', pass);
       if (code === 0) done(undefined);
       else if (code === INTERRUPTED) done('stopped');
       else if (signal) done(`its process was ended by ${signal}, perhaps for lack of memory`);

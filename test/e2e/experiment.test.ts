@@ -50,7 +50,7 @@ describe('experiment compare', () => {
     // Stopped once a cell is done and another begun.
     const { process: first, result } = startCli(compare, { env });
     while (cells().length < 2 && first.exitCode === null) await new Promise((done) => setTimeout(done, 50));
-    first.kill('SIGTERM');
+    first.kill('SIGINT');
     const stopped = await result;
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain('stopped; go on with: protein-lm experiment compare');
