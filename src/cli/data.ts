@@ -309,7 +309,7 @@ async function cache({ prune, clear }: CacheOptions): Promise<void> {
     return;
   }
   const rows = entries.map(({ folder, bytes, lastUsed, manifest }) => [
-    manifest?.sources.map(({ file }) => basename(file)).join(', ') ?? 'unfinished',
+    manifest ? shortList(manifest.sources.map(({ file }) => basename(file))) : 'unfinished',
     manifest ? count(manifest.sequences) : '',
     count(bytes / 1e6),
     lastUsed.toISOString().slice(0, 10),
@@ -317,6 +317,12 @@ async function cache({ prune, clear }: CacheOptions): Promise<void> {
   ]);
   process.stdout.write(`${cacheFolder()}: ${megabytes(entries)} MB\n`);
   if (rows.length > 0) process.stdout.write(columns(['from', 'sequences', 'MB', 'last used', 'folder'], rows));
+}
+
+/** The first two names, and how many more there are. */
+function shortList(names: string[]): string {
+  const [shown, more] = names.length > 3 ? [names.slice(0, 2), names.length - 2] : [names, 0];
+  return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
 }
 
 /** Warnings about the input, a line each, on standard error. They appear with `--quiet`, too. */

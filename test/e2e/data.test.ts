@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -189,6 +198,14 @@ describe('data cache', () => {
     expect(lines[1]).toMatch(/^from +sequences +MB +last used +folder$/);
     expect(lines[4]).toMatch(/^a\.fasta +20 +[\d.]+ +\d{4}-\d\d-\d\d +[0-9a-f]{32}$/);
     expect(lines.some((line) => line.startsWith('unfinished'))).toBe(true);
+    const many = ['1', '2', '3', '4'].map((name) => join(folder, `part${name}.fasta`));
+    many.forEach((file, i) => {
+      writeFileSync(file, `>p${i}\nMKTVRQ${'GAVL'[i]}\n`);
+    });
+    const { store } = await cacheStore(many);
+    store.close();
+    expect((await run(['cache'])).stdout).toContain('\npart1.fasta, part2.fasta and 2 more');
+    rmSync(store.folder, { recursive: true });
     // A use makes it new again.
     (await cacheStore(join(folder, 'a.fasta'))).store.close();
     expect((await run(['cache', '--prune', '30'])).stdout).toMatch(/^removed 0 of 3 /);
