@@ -20,7 +20,7 @@ export function comparisonReport(name: string, results: ComparisonResults): Repo
         description: `Accuracy on the validation split by training step, mean over seeds with one standard deviation.`,
         points: results.curves.filter((curve) => curve.objective === objective).map(accuracyPoint),
         x: { title: 'step' },
-        y: { title: 'validation accuracy', format: '.0%' },
+        y: { title: 'validation accuracy', format: '.1%' },
       }),
     });
   }
@@ -35,7 +35,7 @@ export function comparisonReport(name: string, results: ComparisonResults): Repo
         description: 'Accuracy on the validation split by step after the conversion; step 0 is the conversion itself.',
         points: [...results.transfer.map(accuracyPoint), ...sourceLevels(results)],
         x: { title: 'step after conversion' },
-        y: { title: 'validation accuracy', format: '.0%' },
+        y: { title: 'validation accuracy', format: '.1%' },
       }),
     });
   }
