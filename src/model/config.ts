@@ -31,7 +31,10 @@ export interface AttentionConfig {
   num_features?: number;
   /** `favor-kernel`: the function of its features. Default `relu`. */
   kernel?: KernelFunction;
-  /** `favor-*` but `favor-trig`: ε that the features are shifted by, default 1e-3, for `favor-softmax` 1e-6. */
+  /**
+   * `favor-*` but `favor-trig`: ε that the features are shifted by, default 1e-3, for `favor-softmax` 1e-6, and 1e-15
+   * where it is converted from `softmax`.
+   */
   kernel_epsilon?: number;
   /** Training steps after which random features, or the rotations of `lsh`, are drawn anew. Default: never. */
   redraw_interval?: number;
@@ -62,6 +65,12 @@ export function completeAttention(attention: Partial<AttentionConfig>): Attentio
   const random = complete.features !== undefined && complete.features !== 'deterministic';
   return random ? { ...complete, num_features: complete.num_features ?? 256 } : complete;
 }
+
+/**
+ * ε of FAVOR+ with the weights of a trained Transformer. Its features carry exp(-|q|²/2√d), which training without an ε
+ * lets fall far below 1e-6: there a larger one would be all that is left of them.
+ */
+const CONVERTED_EPSILON = 1e-15;
 
 /** A model's config.json: Hugging Face's fields of an ESM model, and `attention`. */
 export interface ModelConfig {
@@ -205,9 +214,16 @@ export interface Conversion {
   length?: number;
 }
 
-/** The configuration of a model after a conversion. Throws InputError as parseConfig does. */
-export function convertConfig(config: ModelConfig, { attention, length }: Conversion): ModelConfig {
-  const changed = attention ? { causal: config.attention.causal, ...attention } : config.attention;
+/** The configuration of a model after a conversion. Throws InputError as parseConfig does, `where` naming its place. */
+export function convertConfig(
+  config: ModelConfig,
+  { attention, length }: Conversion,
+  where = 'conversion',
+): ModelConfig {
+  const { kind: before, causal } = config.attention;
+  const exact = before === 'softmax' && attention?.kind === 'favor-softmax';
+  const epsilon = exact ? { kernel_epsilon: CONVERTED_EPSILON } : {};
+  const changed = attention ? { causal, ...epsilon, ...attention } : config.attention;
   const grows = length !== undefined && length > maxLength(config);
   return parseConfig(
     JSON.stringify({
@@ -216,7 +232,7 @@ export function convertConfig(config: ModelConfig, { attention, length }: Conver
       max_position_embeddings: grows ? length + config.pad_token_id + 1 : config.max_position_embeddings,
       attention: changed,
     }),
-    'conversion',
+    where,
   );
 }
 

@@ -35,6 +35,24 @@ describeEngines('conversion', () => {
     transformer.dispose();
   });
 
+  it('from softmax to FAVOR+ takes an ε that does not drown the features of long queries and keys', async () => {
+    const transformer = createModel(newConfig({ ...sizes, hidden: 64, attention: { kind: 'softmax' } }), 1);
+    // A mean |q|²/√d near 20, as the first layer of a trained model has.
+    const weight = transformer.parameters.get('layers.0.attention.qkv.weight')!;
+    tf.tidy(() => weight.assign(tf.mul(weight, 2)));
+    const logits = async (kernel_epsilon?: number) => {
+      const attention = { kind: 'favor-softmax', ...(kernel_epsilon && { kernel_epsilon }) } as const;
+      const performer = await convertModel(transformer, { attention }, 2);
+      const values = await performer.logits(tokens()).data();
+      performer.dispose();
+      return values;
+    };
+    const without = await logits(1e-30);
+    expect(relativeDifference(await logits(), without)).toBeLessThan(1e-3);
+    expect(relativeDifference(await logits(1e-6), without)).toBeGreaterThan(0.1);
+    transformer.dispose();
+  });
+
   it('to another attention and back gives the model that it was', async () => {
     const model = createModel(newConfig({ ...sizes, attention: { kind: 'softmax' } }), 1);
     const expected = await model.logits(tokens()).data();
