@@ -10,30 +10,37 @@ export function comparisonReport(name: string, results: ComparisonResults): Repo
   const sections: Section[] = [{ kind: 'table', heading: 'Results', table: resultsTable(results) }];
   const chart = (section: Omit<Extract<Section, { kind: 'chart' }>, 'kind'>) =>
     sections.push({ kind: 'chart', ...section });
-  for (const objective of new Set(results.curves.map((curve) => curve.objective))) {
-    const what = OBJECTIVES[objective];
+  const objectives = [...new Set(results.curves.map(({ objective }) => objective))];
+  const learningCurves = (heading: string, name: string, objective: Objective, attentions?: string[]) =>
     chart({
-      heading: `Learning curves: ${what}`,
+      heading: `${heading}: ${OBJECTIVES[objective]}`,
       chart: lineChart({
-        name: `curves-${objective}`,
-        title: `Validation accuracy, ${what}`,
+        name: `${name}-${objective}`,
+        title: `Validation accuracy, ${OBJECTIVES[objective]}`,
         description: `Accuracy on the validation split by training step, mean over seeds with one standard deviation.`,
-        points: results.curves.filter((curve) => curve.objective === objective).map(accuracyPoint),
+        points: results.curves
+          .filter((curve) => curve.objective === objective && (attentions?.includes(curve.attention) ?? true))
+          .map(accuracyPoint),
         x: { title: 'step' },
         y: { title: 'validation accuracy', format: '.1%' },
       }),
     });
-  }
-  if (results.transfer.length > 0) {
-    const from = [...new Set(results.transfer.map((curve) => curve.from))].join(', ');
+  for (const objective of objectives) learningCurves('Learning curves', 'curves', objective);
+  const redrawn = results.redraws.flat();
+  if (redrawn.length > 0)
+    for (const objective of objectives)
+      learningCurves('Random features, drawn anew or once', 'redraw', objective, redrawn);
+  for (const objective of new Set(results.transfer.map((curve) => curve.objective))) {
+    const transfer = results.transfer.filter((curve) => curve.objective === objective);
+    const from = [...new Set(transfer.map((curve) => curve.from))];
     chart({
-      heading: 'Weight transfer',
-      text: `Models that begin with the weights of a trained ${from}, and the levels that it reached.`,
+      heading: `Weight transfer: ${OBJECTIVES[objective]}`,
+      text: `Models that begin with the weights of a trained ${from.join(', ')}, and the levels that it reached.`,
       chart: lineChart({
-        name: 'transfer',
-        title: 'Validation accuracy after conversion',
+        name: `transfer-${objective}`,
+        title: `Validation accuracy after conversion, ${OBJECTIVES[objective]}`,
         description: 'Accuracy on the validation split by step after the conversion; step 0 is the conversion itself.',
-        points: [...results.transfer.map(accuracyPoint), ...sourceLevels(results)],
+        points: [...transfer.map(accuracyPoint), ...from.flatMap((name) => levelOf(name, objective, results))],
         x: { title: 'step after conversion' },
         y: { title: 'validation accuracy', format: '.1%' },
       }),
@@ -68,13 +75,11 @@ function accuracyPoint({ attention, step, accuracy }: CurvePoint): LinePoint {
   return { x: step, y: mean, series: attention, ...ends };
 }
 
-/** What the converted models had reached before, as level lines. */
-function sourceLevels({ curves, transfer }: ComparisonResults): LinePoint[] {
+/** What a converted model had reached before, as a level line. */
+function levelOf(name: string, objective: Objective, { curves, transfer }: ComparisonResults): LinePoint[] {
   const last = Math.max(...transfer.map(({ step }) => step));
-  return [...new Set(transfer.map(({ from }) => from))].flatMap((from) => {
-    const end = curves.filter(({ attention }) => attention === from).at(-1);
-    return end ? [0, last].map((x) => ({ x, y: end.accuracy.mean, series: `${from}, fully trained` })) : [];
-  });
+  const end = curves.filter((curve) => curve.attention === name && curve.objective === objective).at(-1);
+  return end ? [0, last].map((x) => ({ x, y: end.accuracy.mean, series: `${name}, fully trained` })) : [];
 }
 
 function resultsTable({ rows }: ComparisonResults): ReportTable {

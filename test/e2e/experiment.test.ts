@@ -24,6 +24,7 @@ const configuration = {
   attentions: {
     'Performer-ReLU': { kind: 'favor-relu' },
     'FAVOR+': { kind: 'favor-softmax', num_features: 16, redraw_interval: 4 },
+    'FAVOR+, drawn once': { kind: 'favor-softmax', num_features: 16 },
     Transformer: { kind: 'softmax' },
     Linformer: { kind: 'linformer', projected_length: 8 },
     // Its features overflow: the loss is not a number from the first step on.
@@ -97,7 +98,9 @@ describe('experiment compare', () => {
     ]);
     expect(results.unfinished.map(({ status }: Record<string, unknown>) => status)).toEqual(Array(4).fill('diverged'));
     expect(whole.stdout.split('\n')[0]).toContain('testAccuracy,testAccuracyDeviation');
-    for (const name of ['curves-masked', 'curves-causal', 'transfer', 'time-length', 'memory-length'])
+    expect(results.redraws).toEqual([['FAVOR+', 'FAVOR+, drawn once']]);
+    const perObjective = ['curves', 'redraw', 'transfer'].flatMap((name) => [`${name}-masked`, `${name}-causal`]);
+    for (const name of [...perObjective, 'time-length', 'memory-length'])
       expect(existsSync(path(`out/figures/${name}.svg`))).toBe(true);
     expect(readFileSync(path('out/report.html'), 'utf8')).toContain('Comparison of attentions');
   });

@@ -33,6 +33,39 @@ describe('recompute', () => {
   });
 });
 
+describe('transfer', () => {
+  const transfersOf = (transfer: object, objectives = ['masked']) =>
+    parse({ objectives, transfer: { from: 'Transformer', ...transfer } }).cells.filter(
+      ({ kind }) => kind === 'transfer',
+    );
+
+  it('may go to attentions that are not trained from the start', () => {
+    const many = { kind: 'favor-softmax', num_features: 2048 };
+    const cells = transfersOf({ to: ['ReLU', 'FAVOR+'], attentions: { 'FAVOR+': many } });
+    expect(cells.map(({ attention }) => attention)).toEqual(['ReLU', 'FAVOR+']);
+    // As `convert` has it: smaller than a new model's.
+    expect(cells[1]!.config.attention).toMatchObject({ ...many, kernel_epsilon: 1e-15 });
+    expect(parse({ transfer: undefined }).cells.map(({ attention }) => attention)).not.toContain('FAVOR+');
+  });
+
+  it('leaves Linformer out where attention is causal', () => {
+    const attentions = { Linformer: { kind: 'linformer' } };
+    const cells = transfersOf({ to: ['ReLU', 'Linformer'], attentions }, ['masked', 'causal']);
+    expect(cells.map(({ id }) => id.split('-').slice(1, 3).join(' '))).toEqual([
+      'relu masked',
+      'linformer masked',
+      'relu causal',
+    ]);
+  });
+
+  it('names what it does not know', () => {
+    expect(() => transfersOf({ to: ['Reformer'] })).toThrow('transfer names Reformer, which attentions lacks');
+    expect(() => transfersOf({ to: ['FAVOR+'], attentions: { 'FAVOR+': { kind: 'favour' } } })).toThrow(
+      'compare.json: attentions.FAVOR+: attention.kind is "favour"',
+    );
+  });
+});
+
 describe('alphabets', () => {
   it('give the model its tokens, and rows that are packed', () => {
     const [cell] = parse({ alphabet: 'bytes', fasta: undefined, files: ['books'] }).cells;

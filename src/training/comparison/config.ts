@@ -2,6 +2,7 @@ import { ALPHABET_NAMES, type AlphabetName } from '../../data/alphabet.js';
 import { InputError } from '../../data/errors.js';
 import {
   type AttentionConfig,
+  convertConfig,
   type ModelConfig,
   type ModelSizes,
   newConfig,
@@ -37,8 +38,11 @@ export interface ComparisonFile {
   recompute?: boolean | string[];
   /** Sequences of the test and the ood split that are taken. Default 1000. */
   evaluationSequences?: number;
-  /** Trained models that are converted, and trained on for a share of their steps. */
-  transfer?: { from: string; to: string[]; share?: number };
+  /**
+   * Trained models that are converted, and trained on for a share of their steps: to some of the attentions above, or
+   * to those of `attentions` here, which are not trained from the start.
+   */
+  transfer?: { from: string; to: string[]; attentions?: Record<string, Partial<AttentionConfig>>; share?: number };
   /** Time and memory of a training step of one sequence, by its length. */
   lengths?: {
     lengths: number[];
@@ -154,12 +158,14 @@ export function parseComparison(text: string, where: string): Comparison {
   for (const cell of cells) cell.id = idOf(cell);
   if (file.transfer) {
     const { from, to, share = 0.1 } = file.transfer;
-    named([from, ...to], 'transfer');
+    const targets = { ...attentions, ...file.transfer.attentions };
+    named([from, ...to.filter((name) => !(name in targets))], 'transfer');
     const { steps } = recipe.budget;
     if (steps === undefined) fail('transfer needs a budget of steps');
     for (const source of cells.filter((cell) => cell.kind === 'train' && cell.attention === from)) {
       if (source.kind !== 'train') continue;
       for (const attention of to) {
+        if (source.config.attention.causal && targets[attention].kind === 'linformer') continue;
         const budget = { steps: Math.max(1, Math.round(steps! * share)) };
         const transfer: Cell = {
           kind: 'transfer',
@@ -169,7 +175,7 @@ export function parseComparison(text: string, where: string): Comparison {
           from: source.id,
           objective: source.objective,
           seed: source.seed,
-          config: configOf(attention, source.objective === 'causal'),
+          config: convertConfig(source.config, { attention: targets[attention] }, `${where}: attentions.${attention}`),
           recipe: { ...source.recipe, budget },
         };
         cells.push({ ...transfer, id: idOf(transfer) });

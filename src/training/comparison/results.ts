@@ -37,7 +37,9 @@ export interface CurvePoint {
 export interface ComparisonResults {
   rows: ComparisonRow[];
   curves: CurvePoint[];
-  /** Curves of converted models; `steps` is what the model that they begin with was trained for. */
+  /** Names of the attentions that differ only in how often their random features are drawn. */
+  redraws: string[][];
+  /** Curves of models converted from the attention `from`. */
   transfer: (CurvePoint & { from: string })[];
   lengths: { attention: string; length: number; secondsPerToken: number; peakMemory: number }[];
   /** Cells without a result, and why. */
@@ -53,7 +55,7 @@ export function gatherResults(
   resultOf: (cell: Cell) => CellResult | undefined,
 ): ComparisonResults {
   const all = cells.map((cell) => ({ cell, result: resultOf(cell) }));
-  const results: ComparisonResults = { rows: [], curves: [], transfer: [], lengths: [], unfinished: [] };
+  const results: ComparisonResults = { rows: [], curves: [], redraws: [], transfer: [], lengths: [], unfinished: [] };
   const trained = all.flatMap(({ cell, result }) => (cell.kind === 'train' ? [{ cell, result }] : []));
   for (const objective of new Set(trained.map(({ cell }) => cell.objective))) {
     const own = trained.filter(({ cell }) => cell.objective === objective);
@@ -68,6 +70,12 @@ export function gatherResults(
       results.curves.push(...curvePoints(runs).map((point) => ({ attention, objective, ...point })));
     }
   }
+  const sameButRedrawn = new Map<string, Set<string>>();
+  for (const { cell } of trained) {
+    const key = JSON.stringify({ ...cell.config.attention, redraw_interval: undefined, causal: undefined });
+    sameButRedrawn.set(key, (sameButRedrawn.get(key) ?? new Set()).add(cell.attention));
+  }
+  results.redraws = [...sameButRedrawn.values()].filter(({ size }) => size > 1).map((names) => [...names]);
   const transfers = all.flatMap(({ cell, result }) => (cell.kind === 'transfer' ? [{ cell, result }] : []));
   for (const key of new Set(transfers.map(({ cell }) => JSON.stringify([cell.attention, cell.objective])))) {
     const own = transfers.filter(({ cell }) => JSON.stringify([cell.attention, cell.objective]) === key);
