@@ -64,6 +64,34 @@ export function auxiliary(tensors: tf.Tensor[]): KernelInputs {
   return Object.fromEntries(tensors.map((tensor, i) => [`aux${i}`, tensor]));
 }
 
+/**
+ * An attention of the current backend, differentiable in qkv: the kernel `name` of qkv and the other inputs, whose
+ * first output is the attended values [B, L, D], and `{name}Grad` of dy, the same inputs, `out`, and the kernel's
+ * further outputs as aux0, aux1, …, whose output is the gradient of qkv.
+ */
+export function attentionKernel(
+  name: string,
+  qkv: tf.Tensor3D,
+  others: KernelInputs,
+  attributes: KernelAttributes,
+): tf.Tensor3D {
+  const inputs = present({ qkv, ...others });
+  return differentiable({
+    inputs: { qkv },
+    forward: (save) => {
+      const outputs = runKernel(name, inputs, attributes);
+      save([...Object.values(inputs), ...outputs]);
+      return [outputs[0]];
+    },
+    backward: ([dy], saved) => {
+      const names = Object.keys(inputs);
+      const before = Object.fromEntries(names.map((input, i) => [input, saved[i]]));
+      const [out, ...aux] = saved.slice(names.length);
+      return { qkv: runKernel(`${name}Grad`, { dy, ...before, out, ...auxiliary(aux) }, attributes)[0] };
+    },
+  })[0] as tf.Tensor3D;
+}
+
 /** x [..., D] as rows [R, D]; x itself where it is that already, which spares the tape a node. */
 export function asRows(x: tf.Tensor): tf.Tensor2D {
   return (x.rank === 2 ? x : tf.reshape(x, [-1, x.shape[x.rank - 1]])) as tf.Tensor2D;

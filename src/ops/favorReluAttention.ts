@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { attentionKernel, hasKernel } from './dispatch.js';
 import { mergeHeads, splitHeads } from './heads.js';
 import { linearAttention } from './linearAttention.js';
 
@@ -28,21 +28,7 @@ export function favorReluAttention(
   options: FavorReluOptions,
 ): tf.Tensor3D {
   if (!hasKernel('FavorReluAttention')) return favorReluAttentionReference(qkv, keep, projection, options);
-  const attributes = { ...options };
-  return differentiable({
-    inputs: { qkv },
-    forward: (save) => {
-      const [out, ...aux] = runKernel('FavorReluAttention', { qkv, keep, projection }, attributes);
-      save([qkv, keep, ...(projection ? [projection] : []), out, ...aux]);
-      return [out];
-    },
-    backward: ([dy], [savedQkv, savedKeep, ...rest]) => {
-      const savedProjection = projection ? rest.shift() : undefined;
-      const [out, ...aux] = rest;
-      const inputs = { dy, qkv: savedQkv, keep: savedKeep, projection: savedProjection, out, ...auxiliary(aux) };
-      return { qkv: runKernel('FavorReluAttentionGrad', inputs, attributes)[0] };
-    },
-  })[0] as tf.Tensor3D;
+  return attentionKernel('FavorReluAttention', qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorReluAttention` in tfjs operations. */

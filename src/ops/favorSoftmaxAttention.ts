@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { attentionKernel, differentiable, hasKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
 import { linearAttention } from './linearAttention.js';
@@ -33,19 +33,7 @@ export function favorSoftmaxAttention(
   options: FavorSoftmaxOptions,
 ): tf.Tensor3D {
   if (!hasKernel('FavorSoftmaxAttention')) return favorSoftmaxAttentionReference(qkv, keep, projection, options);
-  const attributes = { ...options };
-  return differentiable({
-    inputs: { qkv },
-    forward: (save) => {
-      const [out, ...aux] = runKernel('FavorSoftmaxAttention', { qkv, keep, projection }, attributes);
-      save([qkv, keep, projection, out, ...aux]);
-      return [out];
-    },
-    backward: ([dy], [savedQkv, savedKeep, savedProjection, out, ...aux]) => {
-      const inputs = { dy, qkv: savedQkv, keep: savedKeep, projection: savedProjection, out, ...auxiliary(aux) };
-      return { qkv: runKernel('FavorSoftmaxAttentionGrad', inputs, attributes)[0] };
-    },
-  })[0] as tf.Tensor3D;
+  return attentionKernel('FavorSoftmaxAttention', qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorSoftmaxAttention` in tfjs operations. */

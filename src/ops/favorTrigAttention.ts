@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { differentiable, hasKernel, runKernel } from './dispatch.js';
+import { attentionKernel, hasKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
 import { linearAttention } from './linearAttention.js';
@@ -30,18 +30,7 @@ export function favorTrigAttention(
   options: FavorTrigOptions,
 ): tf.Tensor3D {
   if (!hasKernel('FavorTrigAttention')) return favorTrigAttentionReference(qkv, keep, projection, options);
-  const attributes = { ...options };
-  return differentiable({
-    inputs: { qkv },
-    forward: (save) => {
-      save([qkv, keep, projection]);
-      return runKernel('FavorTrigAttention', { qkv, keep, projection }, attributes);
-    },
-    backward: ([dy], [savedQkv, savedKeep, savedProjection]) => {
-      const inputs = { dy, qkv: savedQkv, keep: savedKeep, projection: savedProjection };
-      return { qkv: runKernel('FavorTrigAttentionGrad', inputs, attributes)[0] };
-    },
-  })[0] as tf.Tensor3D;
+  return attentionKernel('FavorTrigAttention', qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorTrigAttention` in tfjs operations. */

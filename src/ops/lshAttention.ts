@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { attentionKernel, differentiable, hasKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { gatherRows } from './gatherRows.js';
 import { mergeHeads, splitHeads } from './heads.js';
@@ -39,19 +39,7 @@ export function lshAttention(
   options: LshOptions,
 ): tf.Tensor3D {
   if (!hasKernel('LshAttention')) return lshAttentionReference(qkv, keep, rotations, options);
-  const attributes = { ...options };
-  return differentiable({
-    inputs: { qkv },
-    forward: (save) => {
-      const [out, ...aux] = runKernel('LshAttention', { qkv, keep, rotations }, attributes);
-      save([qkv, keep, out, ...aux]);
-      return [out];
-    },
-    backward: ([dy], [savedQkv, savedKeep, out, ...aux]) => {
-      const inputs = { dy, qkv: savedQkv, keep: savedKeep, out, ...auxiliary(aux) };
-      return { qkv: runKernel('LshAttentionGrad', inputs, attributes)[0] };
-    },
-  })[0] as tf.Tensor3D;
+  return attentionKernel('LshAttention', qkv, { keep, rotations }, { ...options });
 }
 
 /** The definition of `lshAttention` in tfjs operations. */

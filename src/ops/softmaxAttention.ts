@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { attentionKernel, hasKernel } from './dispatch.js';
 import { mergeHeads, splitHeads } from './heads.js';
 
 // Added to the score of a key that must not be seen; exp of it is zero in float32 next to any real score.
@@ -21,19 +21,7 @@ export interface SoftmaxOptions {
  */
 export function softmaxAttention(qkv: tf.Tensor3D, keep: tf.Tensor2D, options: SoftmaxOptions): tf.Tensor3D {
   if (!hasKernel('SoftmaxAttention')) return softmaxAttentionReference(qkv, keep, options);
-  const attributes = { ...options };
-  return differentiable({
-    inputs: { qkv },
-    forward: (save) => {
-      const [out, ...aux] = runKernel('SoftmaxAttention', { qkv, keep }, attributes);
-      save([qkv, keep, out, ...aux]);
-      return [out];
-    },
-    backward: ([dy], [savedQkv, savedKeep, out, ...aux]) => {
-      const inputs = { dy, qkv: savedQkv, keep: savedKeep, out, ...auxiliary(aux) };
-      return { qkv: runKernel('SoftmaxAttentionGrad', inputs, attributes)[0] };
-    },
-  })[0] as tf.Tensor3D;
+  return attentionKernel('SoftmaxAttention', qkv, { keep }, { ...options });
 }
 
 /** The definition of `softmaxAttention` in tfjs operations. */
