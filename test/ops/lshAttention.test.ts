@@ -4,6 +4,7 @@ import { Random } from '../../src/data/random.js';
 import { loadAddon } from '../../src/engines/cpu/addon.js';
 import { joinHeads, splitHeads } from '../../src/ops/heads.js';
 import { type LshOptions, lshAttention, lshAttentionReference } from '../../src/ops/lshAttention.js';
+import { instructionSets } from '../engines/cpu/instructionSets.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 
 const HEADS = 2;
@@ -53,22 +54,6 @@ function evaluate(
     const weights = gaussian([...qkv.shape.slice(0, 2), qkv.shape[2] / 3], 5);
     const gradient = tf.grad((x: tf.Tensor) => tf.sum(tf.mul(run(x), weights)))(qkv);
     return { out: run(qkv).dataSync() as Float32Array, gradient: gradient.dataSync() as Float32Array };
-  });
-}
-
-/** Instruction sets of this machine's processor. */
-function instructionSets(): string[] {
-  const addon = loadAddon();
-  const best = addon.instructionSet();
-  return ['avx512', 'avx2', 'sse2', 'neon'].filter((name) => {
-    try {
-      addon.setInstructionSet(name);
-      return true;
-    } catch {
-      return false;
-    } finally {
-      addon.setInstructionSet(best);
-    }
   });
 }
 

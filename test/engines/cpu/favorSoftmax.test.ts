@@ -10,19 +10,12 @@ import {
   favorSoftmaxAttentionReference,
 } from '../../../src/ops/favorSoftmaxAttention.js';
 import { relativeDifference } from '../../engines.js';
+import { instructionSets } from './instructionSets.js';
 
 const engine = await startEngine('cpu');
 const addon = loadAddon();
 const best = addon.instructionSet();
-const levels = ['avx512', 'avx2', 'sse2', 'neon'].filter((name) => {
-  try {
-    addon.setInstructionSet(name);
-    return true;
-  } catch {
-    return false;
-  }
-});
-addon.setInstructionSet(best);
+const levels = instructionSets();
 
 /** Inputs of one attention: which positions of which sequence are kept is a function of both. */
 interface Sizes {

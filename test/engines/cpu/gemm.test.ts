@@ -2,18 +2,10 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../../src/engines/cpu/addon.js';
 import { type GemmOptions, gemm } from '../../../src/engines/cpu/gemm.js';
+import { instructionSets } from './instructionSets.js';
 
 const addon = loadAddon();
 const best = addon.instructionSet();
-const sets = ['avx512', 'avx2', 'sse2', 'neon', 'generic'].filter((name) => {
-  try {
-    addon.setInstructionSet(name);
-    return true;
-  } catch {
-    return false;
-  }
-});
-addon.setInstructionSet(best);
 
 /** Values in [-1, 1) from a linear congruential generator. */
 function values(count: number, seed: number): Float32Array {
@@ -137,7 +129,7 @@ const size = fc.oneof(
 );
 const depth = fc.oneof(size, fc.constantFrom(255, 256, 257, 300, 511, 513, 700));
 
-describe.each(sets)('gemm on %s', (set) => {
+describe.each(instructionSets())('gemm on %s', (set) => {
   beforeAll(() => addon.setInstructionSet(set));
   afterAll(() => addon.setInstructionSet(best));
 
