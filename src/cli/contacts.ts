@@ -106,10 +106,10 @@ async function fitHead(
   path: string,
   options: ContactOptions,
 ): Promise<void> {
-  const { fitContactHead, residueMaps } = await import('../interpret/contacts.js');
+  const { defaultInversePenalty, fitContactHead, residueMaps } = await import('../interpret/contacts.js');
   const { writeFileAtomic } = await import('../data/files.js');
   const channels = model.config.num_hidden_layers * model.config.num_attention_heads;
-  const inversePenalty = options.inversePenalty ?? (model.config.attention.kind === 'softmax' ? 0.15 : 10);
+  const inversePenalty = options.inversePenalty ?? defaultInversePenalty(model);
   const progress = createProgress({
     label: 'fitting',
     total: proteins.length,

@@ -22,6 +22,8 @@ import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber 
 import { type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
+const LINES = ['--lines', 'bytes: each line is a sequence, instead of each file'] as const;
+
 /** `protein-lm data`: `build`, `stats` and `cache`. */
 export function dataCommand(): Command {
   const command = new Command('data')
@@ -74,7 +76,7 @@ export function addDataOptions(command: Command): Command {
       'letters that longer sequences are cut after (default: 16384 for nucleotides and bytes, proteins stay whole)',
       wholeNumber(16, 2 ** 28),
     )
-    .option('--lines', 'bytes: each line is a sequence, instead of each file')
+    .option(...LINES)
     .option('--strict', 'make every warning about the input an error');
 }
 
@@ -172,7 +174,7 @@ function statsCommand(): Command {
     .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
     .argument('<input...>', 'FASTA files (plain or gzip, - for standard input), or one folder of data build')
     .addOption(alphabetOption())
-    .option('--lines', 'bytes: each line is a sequence, instead of each file')
+    .option(...LINES)
     .option('--json', 'print JSON')
     .option('--out <file>', 'write to this file (.json, .csv, .tsv or .arrow) instead of standard output')
     .action(stats);

@@ -148,7 +148,7 @@ function numbers(values: ArrayLike<unknown>): number[] {
 }
 
 /** Rows by protein, in the order in which the proteins come. */
-function rowsByProtein(columns: Cells, rows: number, fallback: string): Map<string, number[]> {
+function rowsByProtein(columns: Cells, rows: number, fallback: string): { id: string; rows: number[] }[] {
   const groups = new Map<string, number[]>();
   for (let row = 0; row < rows; row++) {
     const id = String(columns.sequence_id?.[row] ?? fallback);
@@ -156,7 +156,7 @@ function rowsByProtein(columns: Cells, rows: number, fallback: string): Map<stri
     if (group) group.push(row);
     else groups.set(id, [row]);
   }
-  return groups;
+  return [...groups].map(([id, rows]) => ({ id, rows }));
 }
 
 /** The sequences of `--fasta`, by identifier. */
@@ -194,10 +194,7 @@ async function scoresFrom(source: ColumnTable | Cells, path: string, options: Re
   const measured = options.assay === undefined ? undefined : await measuredValues(options.assay);
   const inTable = columns.DMS_score && numbers(columns.DMS_score);
   const sequences = await sequencesOf(options);
-  const groups = [...rowsByProtein(columns, scores.length, withoutExtension(basename(path)))].map(([id, rows]) => ({
-    id,
-    rows,
-  }));
+  const groups = rowsByProtein(columns, scores.length, withoutExtension(basename(path)));
   const proteins = choose(groups, path, options).map(({ id, rows }) => {
     const variants = rows.map((row): ScoredVariant => {
       const variant = String(names[row]);
@@ -265,10 +262,7 @@ async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions
   const columns = cells(table);
   const [query, key, attention] = [columns.query, columns.key, columns.attention].map(numbers);
   const known = await sequencesOf(options);
-  const groups = [...rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)))].map(([id, rows]) => ({
-    id,
-    rows,
-  }));
+  const groups = rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)));
   const proteins = choose(groups, path, options).map(({ id, rows }) => {
     let [first, last] = [Number.POSITIVE_INFINITY, 0];
     for (const row of rows) {
@@ -306,10 +300,7 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
   const [i, j, probability] = [columns.i, columns.j, columns.probability].map(numbers);
   const chain = options.structure === undefined ? undefined : readChain(options.structure, options.chain);
   const sequences = await sequencesOf(options);
-  const groups = [...rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)))].map(([id, rows]) => ({
-    id,
-    rows,
-  }));
+  const groups = rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)));
   const chosen = choose(groups, path, options);
   if (chain && chosen.length > 1)
     throw new InputError(`${path}: ${chosen.length} proteins but one structure: choose with --sequence`);

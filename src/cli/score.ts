@@ -225,6 +225,7 @@ async function scoreProtein(
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 
+  const letters = lettersOf(models[0]!.alphabet);
   let variants: Variant[];
   if (mutations) {
     const placed = mutations.of(id, sequence);
@@ -232,14 +233,13 @@ async function scoreProtein(
     for (let i = 0; i < placed.mismatches; i++) warnings.add('row that does not match the wild type, skipped', where);
   } else {
     // An unknown wild-type residue has nothing to be compared with.
-    const letters = lettersOf(models[0]!.alphabet);
     const nucleotide = models[0]!.alphabet.name === 'nucleotide';
     const known = (index: number) =>
       nucleotide ? BASES.includes(sequence[index]!) : !'XBZ-.'.includes(sequence[index]!);
     variants = [...singleSubstitutions(sequence, letters.join(''), options.offset)].filter((variant) => {
       return known(variant.edits[0]!.start);
     });
-    if (!mutations && [...sequence].some((_, i) => !known(i))) {
+    if ([...sequence].some((_, i) => !known(i))) {
       const unknown = nucleotide
         ? 'unknown bases (N and other ambiguous ones, gaps)'
         : 'unknown residues (X, B, Z, gaps)';
@@ -256,7 +256,6 @@ async function scoreProtein(
   });
   if (!options.matrix) return variants.map((variant, i) => [id, variant.name, rounded(scores[i]!)]);
 
-  const letters = lettersOf(models[0]!.alphabet);
   const rows = [...sequence].map((residue, i): Cell[] => [
     id,
     i + (options.offset ?? 1),

@@ -24,8 +24,8 @@ export const MINIMUM_SEPARATION = 6;
 /** Pairs without a contact that a structure contributes to a fit; where it has more, a sample with weights. */
 const NON_CONTACTS = 20_000;
 
-/** Inverse strength of the L1 penalty, as in Rao et al. 2021. */
-const INVERSE_PENALTY = 0.15;
+/** Inverse strength C of the L1 penalty: as in Rao et al. 2021, and for the diffuse maps of other attentions larger. */
+const INVERSE_PENALTY = { softmax: 0.15, others: 10 };
 
 /** The checkpoint's own contact head, where it has one (ESM's do). */
 export async function contactHeadOf(model: LanguageModel): Promise<ContactHead | undefined> {
@@ -124,18 +124,23 @@ export interface KnownContacts {
   contacts: readonly (readonly [i: number, j: number])[];
 }
 
+/** C of the fit for a model's maps, where none is asked for. */
+export function defaultInversePenalty({ config }: LanguageModel): number {
+  return config.attention.kind === 'softmax' ? INVERSE_PENALTY.softmax : INVERSE_PENALTY.others;
+}
+
 /**
- * Fits the regression on structures: L1-penalised, ‖w‖₁ + C Σ loss with C = 0.15 and a free bias, over pairs at least
- * 6 apart. Diffuse maps, such as a Performer's, need a larger C. Of a large structure's pairs without a contact a sample stands for all, with weights.
+ * Fits the regression on structures: L1-penalised, ‖w‖₁ + C Σ loss with a free bias, over pairs at least 6 apart. Of a
+ * large structure's pairs without a contact a sample stands for all, with weights.
  * @param maps the maps of a protein, one after the other: [n × n] over its residues; by default the model's own
  */
 export async function fitContactHead(
   channels: number,
   structures: readonly KnownContacts[],
   maps: (sequence: string) => AsyncIterable<Float32Array>,
-  options: { inversePenalty?: number; seed?: number } = {},
+  options: { inversePenalty: number; seed?: number },
 ): Promise<ContactHead> {
-  const { inversePenalty = INVERSE_PENALTY, seed = 0 } = options;
+  const { inversePenalty, seed = 0 } = options;
   const pairs = structures.map((structure, index) => samplePairs(structure, new Random(seed, index)));
   const count = pairs.reduce((sum, { rows }) => sum + rows.length, 0);
   const positives = structures.reduce((sum, { contacts }) => sum + contacts.length, 0);

@@ -145,8 +145,8 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
       const values = new Map<string, number>();
       for await (const value of likelihoods.run(onReading)) {
         const sequence = sequences[values.size]!;
-        const length = scoredPositions(model.alphabet, sequence).length;
-        values.set(sequence, options.perResidue ? value / length : value);
+        const divisor = options.perResidue ? scoredPositions(model.alphabet, sequence).length : 1;
+        values.set(sequence, value / divisor);
       }
       for (const i of bySequence) {
         scores[i] = values.get(applyVariant(wildType, variants[i]!))! - values.get(wildType)!;
@@ -248,33 +248,33 @@ function planLikelihoods(
   options: InferenceOptions,
 ): { readings: number; run(onReading: () => void): AsyncGenerator<number, void, undefined> } {
   const { alphabet } = model;
-  const perSequence = (positions: readonly number[]) => (likelihood === 'masked' ? positions.length : 1);
+  // Tokens of the sequence that its readings tell, <eos> with them in a causal model.
+  const toldIn = (sequence: string) => {
+    const positions = scoredPositions(alphabet, sequence);
+    return likelihood === 'causal' ? [...positions, alphabet.encode(sequence).length - 1] : positions;
+  };
+  const perSequence = (told: readonly number[]) => (likelihood === 'masked' ? told.length : 1);
   function* readings(): Generator<Reading> {
     for (const sequence of sequences) {
       const tokens = alphabet.encode(sequence);
-      const residues = scoredPositions(alphabet, sequence);
-      if (likelihood === 'single-pass') yield { tokens, masked: [], positions: residues };
-      // A causal model's row i tells token i + 1; the last row that counts tells <eos>.
-      else if (likelihood === 'causal') {
-        yield { tokens, masked: [], positions: [...residues, tokens.length - 1].map((position) => position - 1) };
-      } else for (const position of residues) yield { tokens, masked: [position], positions: [position] };
+      const told = toldIn(sequence);
+      if (likelihood === 'masked')
+        for (const position of told) yield { tokens, masked: [position], positions: [position] };
+      // A causal model's row i tells token i + 1.
+      else
+        yield { tokens, masked: [], positions: likelihood === 'causal' ? told.map((position) => position - 1) : told };
     }
   }
   return {
-    readings: sequences.reduce((sum, sequence) => sum + perSequence(scoredPositions(alphabet, sequence)), 0),
+    readings: sequences.reduce((sum, sequence) => sum + perSequence(toldIn(sequence)), 0),
     async *run(onReading) {
-      const results = readLogProbabilities(
-        model,
-        readings(),
-        options,
-        likelihood === 'masked' ? 'optimal' : 'overlapping',
-      );
+      const mode = likelihood === 'masked' ? 'optimal' : 'overlapping';
+      const results = readLogProbabilities(model, readings(), options, mode);
       for (const sequence of sequences) {
         const tokens = alphabet.encode(sequence);
-        const residues = scoredPositions(alphabet, sequence);
-        const told = likelihood === 'causal' ? [...residues, tokens.length - 1] : residues;
+        const told = toldIn(sequence);
         let sum = 0;
-        for (let r = 0; r < perSequence(residues); r++) {
+        for (let r = 0; r < perSequence(told); r++) {
           const rows = (await results.next()).value!;
           rows.forEach((row, i) => {
             sum += row[tokens[told[r + i]!]!]!;
