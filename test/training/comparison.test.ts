@@ -58,11 +58,25 @@ describe('transfer', () => {
     ]);
   });
 
+  it('is of the objectives that it names', () => {
+    const cells = transfersOf({ to: ['ReLU'], objectives: ['causal'] }, ['masked', 'causal']);
+    expect(cells.map(({ config }) => config.attention.causal)).toEqual([true]);
+  });
+
   it('names what it does not know', () => {
     expect(() => transfersOf({ to: ['Reformer'] })).toThrow('transfer names Reformer, which attentions lacks');
     expect(() => transfersOf({ to: ['FAVOR+'], attentions: { 'FAVOR+': { kind: 'favour' } } })).toThrow(
       'compare.json: attentions.FAVOR+: attention.kind is "favour"',
     );
+  });
+});
+
+describe('lengths', () => {
+  it('are measured once, however long the training is', () => {
+    const lengthsOf = (steps: number) =>
+      parse({ training: { budget: { steps } } }).cells.flatMap(({ kind, id }) => (kind === 'length' ? [id] : []));
+    expect(lengthsOf(200)).toEqual(lengthsOf(100));
+    expect(lengthsOf(200)).toHaveLength(3);
   });
 });
 

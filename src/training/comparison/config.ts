@@ -40,9 +40,15 @@ export interface ComparisonFile {
   evaluationSequences?: number;
   /**
    * Trained models that are converted, and trained on for a share of their steps: to some of the attentions above, or
-   * to those of `attentions` here, which are not trained from the start.
+   * to those of `attentions` here, which are not trained from the start. `objectives`: not all of those above.
    */
-  transfer?: { from: string; to: string[]; attentions?: Record<string, Partial<AttentionConfig>>; share?: number };
+  transfer?: {
+    from: string;
+    to: string[];
+    attentions?: Record<string, Partial<AttentionConfig>>;
+    objectives?: Objective[];
+    share?: number;
+  };
   /** Time and memory of a training step of one sequence, by its length. */
   lengths?: {
     lengths: number[];
@@ -162,8 +168,9 @@ export function parseComparison(text: string, where: string): Comparison {
     named([from, ...to.filter((name) => !(name in targets))], 'transfer');
     const { steps } = recipe.budget;
     if (steps === undefined) fail('transfer needs a budget of steps');
-    for (const source of cells.filter((cell) => cell.kind === 'train' && cell.attention === from)) {
-      if (source.kind !== 'train') continue;
+    const wanted = file.transfer.objectives ?? objectives;
+    for (const source of cells.filter((cell) => cell.attention === from)) {
+      if (source.kind !== 'train' || !wanted.includes(source.objective)) continue;
       for (const attention of to) {
         if (source.config.attention.causal && targets[attention].kind === 'linformer') continue;
         const budget = { steps: Math.max(1, Math.round(steps! * share)) };
@@ -189,7 +196,9 @@ export function parseComparison(text: string, where: string): Comparison {
       for (const length of [...file.lengths.lengths].sort((a, b) => a - b)) {
         const bound = attention === BOUND;
         const config = bound ? configOf(names[0], false, length) : configOf(attention, false, length);
-        const own = { attention, ...recomputing(attention), length, bound, config, recipe };
+        // However long the training is that it is a step of.
+        const step = { ...recipe, budget: {} };
+        const own = { attention, ...recomputing(attention), length, bound, config, recipe: step };
         const cell: Cell = { kind: 'length', id: '', ...own };
         cells.push({ ...cell, id: idOf(cell) });
       }
