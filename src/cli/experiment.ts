@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
 import { lockFolder } from '../data/lock.js';
-import type { CellResult } from '../training/comparison/cell.js';
+import type { CellResult, CellTask } from '../training/comparison/cell.js';
 import type { Cell, Comparison } from '../training/comparison/config.js';
 import type { ComparisonResults, ComparisonRow, Spread } from '../training/comparison/results.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
@@ -90,7 +90,7 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
     throw new InputError(`${options.config}: ${(error as Error).message}; give a comparison's JSON file`);
   }
   const { parseComparison } = await import('../training/comparison/config.js');
-  const { readResult, writeResult, writeTask } = await import('../training/comparison/cell.js');
+  const { readResult, readTask, writeResult, writeTask } = await import('../training/comparison/cell.js');
   const comparison = parseComparison(text, options.config);
   const folders = join(out, 'cells');
   mkdirSync(folders, { recursive: true });
@@ -103,6 +103,8 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   const { cells, cadence, evaluationSequences } = comparison;
+  for (const cell of cells)
+    checkUnchanged(readTask(join(folders, cell.id)), { cell, data, cadence, evaluationSequences }, out);
   for (const [index, cell] of cells.entries()) {
     if (stopped) break;
     const folder = join(folders, cell.id);
@@ -142,6 +144,15 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
   const { gatherResults } = await import('../training/comparison/results.js');
   const results = gatherResults(cells, (cell) => readResult(join(folders, cell.id)));
   await writeResults(results, options);
+}
+
+/** What a cell depends on beside itself must stay: its results would stand beside those of other data. */
+function checkUnchanged(before: CellTask | undefined, task: CellTask, out: string): void {
+  if (!before || task.cell.kind === 'length') return;
+  for (const name of ['data', 'cadence', 'evaluationSequences'] as const) {
+    if (JSON.stringify(before[name]) === JSON.stringify(task[name])) continue;
+    throw new InputError(`${out}: ${task.cell.id} was begun with other ${name}; give another --out`);
+  }
 }
 
 /** Where the data is, as a token store. */

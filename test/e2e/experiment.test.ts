@@ -103,6 +103,20 @@ describe('experiment compare', () => {
     for (const name of [...perObjective, 'time-length', 'memory-length'])
       expect(existsSync(path(`out/figures/${name}.svg`))).toBe(true);
     expect(readFileSync(path('out/report.html'), 'utf8')).toContain('Comparison of attentions');
+
+    // Results of other data must not stand beside these.
+    writeFileSync(path('other.fasta'), randomFasta(121));
+    for (const [changes, what] of [
+      [{ fasta: [path('other.fasta')] }, 'data'],
+      [{ evaluationSequences: 6 }, 'evaluationSequences'],
+    ] as const) {
+      writeFileSync(path('changed.json'), JSON.stringify({ ...configuration, ...changes }));
+      const changed = await runCli(compare.with(3, path('changed.json')), { env });
+      expect(changed.code).toBe(1);
+      expect(changed.stderr.trimEnd().split('\n').at(-1)).toMatch(
+        new RegExp(`was begun with other ${what}; give another`),
+      );
+    }
   });
 
   it.each([

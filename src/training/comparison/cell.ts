@@ -53,6 +53,12 @@ export async function writeTask(folder: string, task: CellTask): Promise<void> {
   await writeFileAtomic(join(folder, TASK), JSON.stringify(task));
 }
 
+/** What another start of the experiment told the cell's process, where there was one. */
+export function readTask(folder: string): CellTask | undefined {
+  const path = join(folder, TASK);
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as CellTask) : undefined;
+}
+
 export async function writeResult(folder: string, result: CellResult): Promise<void> {
   await writeFileAtomic(join(folder, RESULT), `${JSON.stringify(result, null, 1)}\n`);
 }
@@ -69,9 +75,8 @@ export function readResult(folder: string): CellResult | undefined {
  * @param folders of all cells, for the one that a transfer begins with
  */
 export async function runCell(folder: string, folders: string, signal: AbortSignal): Promise<void> {
-  const path = join(folder, TASK);
-  if (!existsSync(path)) throw new InputError(`${path}: no such file; start the whole experiment`);
-  const task = JSON.parse(readFileSync(path, 'utf8')) as CellTask;
+  const task = readTask(folder);
+  if (!task) throw new InputError(`${join(folder, TASK)}: no such file; start the whole experiment`);
   try {
     const result =
       task.cell.kind === 'length' ? await measure(task.cell) : await trainCell(folder, folders, task, signal);
