@@ -88,6 +88,22 @@ export function alphabetOption(): Option {
   ).choices(ALPHABET_NAMES);
 }
 
+/** The flags of `DataOptions` that ask for something: `--invalid error`, which is the default, does not. */
+export function givenDataOptions(options: DataOptions): string[] {
+  const { cut, lines, validationFraction, testFraction, holdout, invalid, nucleotides, strict } = options;
+  const values = {
+    '--validation-fraction': validationFraction,
+    '--test-fraction': testFraction,
+    '--holdout': holdout,
+    '--invalid': invalid === 'error' ? undefined : invalid,
+    '--nucleotides': nucleotides,
+    '--cut': cut,
+    '--lines': lines,
+    '--strict': strict,
+  };
+  return Object.entries(values).flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
+}
+
 /**
  * `DataOptions` as `buildStore` and `cacheStore` take them.
  * @throws UsageError for an option that the alphabet has no use for

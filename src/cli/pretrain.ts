@@ -180,7 +180,8 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     }
   }
   // What is wrong with the configuration shows before the data is read.
-  const opened = options.data === undefined ? undefined : await openTrainingData(options, options.alphabet);
+  const fromFiles = options.data === undefined && (options.fasta ?? options.files) !== undefined;
+  const opened = fromFiles ? undefined : await openTrainingData(options, options.alphabet);
   const fresh = options.resume ? undefined : newRun(options, options.alphabet ?? opened?.alphabet.name);
   const { startEngine } = await import('../engines/index.js');
   const { startTraining, resumeTraining, train } = await import('../training/run.js');

@@ -3,7 +3,14 @@ import type { AlphabetName } from '../data/alphabet.js';
 import { cacheStore } from '../data/cache.js';
 import { openStore, type TokenStore } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
-import { addDataOptions, byteProgress, type DataOptions, printWarnings, splitOptions } from './data.js';
+import {
+  addDataOptions,
+  byteProgress,
+  type DataOptions,
+  givenDataOptions,
+  printWarnings,
+  splitOptions,
+} from './data.js';
 import { UsageError } from './errors.js';
 
 /** Where a command's sequences come from. */
@@ -27,7 +34,8 @@ export function addTrainingDataOptions(command: Command): Command {
  * Opens what `--data`, `--fasta` or `--files` names, undefined where none is given. Files are read once: their tokens
  * are kept in the cache.
  * @param alphabet what the files are read as; a store's own must be the same
- * @throws UsageError where several are given, or the wrong one for the alphabet
+ * @throws UsageError where several are given, or the wrong one for the alphabet, and for options of reading and
+ * splitting where no files are read
  */
 export async function openTrainingData(
   options: TrainingDataOptions,
@@ -37,6 +45,14 @@ export async function openTrainingData(
   const given = Object.entries({ fasta, files, data }).filter(([, value]) => value !== undefined);
   if (given.length > 1) {
     throw new UsageError(`${given.map(([name]) => `--${name}`).join(' and ')} exclude each other; give one of them`);
+  }
+  const ignored = fasta || files ? [] : givenDataOptions(options);
+  if (ignored.length > 0) {
+    throw new UsageError(
+      data === undefined
+        ? `${ignored.join(', ')}: about files to be read, and none are given; give --fasta or --files with it`
+        : `--data ${data} was read and split by data build, which takes ${ignored.join(', ')}; leave it out here`,
+    );
   }
   if (data !== undefined) {
     const store = await openStore(data);

@@ -134,4 +134,15 @@ describe('experiment compare', () => {
     expect(stderr).toContain(message);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
+
+  it('refuses a holdout beside data that was split before', async () => {
+    writeFileSync(path('split.json'), JSON.stringify({ ...configuration, fasta: undefined, data: 'some.tokens' }));
+    const args = ['experiment', 'compare', '--config', path('split.json'), '--out', path('wrong')];
+    expect(await runCli(args, { env })).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^error: --data some\.tokens was read and split by .* --holdout; leave it out here\n$/,
+      ),
+    });
+  });
 });

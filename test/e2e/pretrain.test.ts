@@ -174,6 +174,30 @@ test.each([
     2,
     /^error: --feed-forward, --learning-rate: a resumed run keeps what it was started with; leave it out\n$/,
   ],
+  [
+    'data that was split before, and how to split it',
+    ['pretrain', '--out', 'x', '--data', 'y', '--holdout', 'p1', '--validation-fraction', '0.5', '--invalid', 'skip'],
+    2,
+    /^error: --data y was read and split by .*takes --validation-fraction, --holdout, --invalid; leave it out here\n$/,
+  ],
+  [
+    'the same in evaluate',
+    ['evaluate', '--model', 'run', '--data', 'y', '--test-fraction', '0', '--cut', '64', '--lines', '--strict'],
+    2,
+    /^error: --data y was .*takes --test-fraction, --cut, --lines, --strict; leave it out here\n$/,
+  ],
+  [
+    'no more than the default',
+    ['pretrain', '--out', 'x', '--data', 'y', '--invalid', 'error'],
+    1,
+    /^error: y\S*: .*\n$/,
+  ],
+  [
+    'how to read files, without any',
+    ['pretrain', '--out', 'run', '--resume', '--steps', '40', '--holdout', 'p1', '--nucleotides'],
+    2,
+    /^error: --holdout, --nucleotides: about files to be read, and none are given; give --fasta or --files with it\n$/,
+  ],
   ['no model', ['evaluate', '--model', 'none', '--fasta', fasta], 1, /^error: none: no config\.json in it/],
   ['no data to evaluate', ['evaluate', '--model', 'none'], 2, /^error: none is no run with data of its own/],
 ] as const)('%s is one line', async (_, args, exitCode, message) => {
