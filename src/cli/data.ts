@@ -15,7 +15,7 @@ import {
   type SequenceStatistics,
   storeStatistics,
 } from '../data/statistics.js';
-import { openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
+import { holdsStore, openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
@@ -188,7 +188,11 @@ interface StatsOptions extends CommonOptions, Pick<OutputOptions, 'out'> {
 function statsCommand(): Command {
   const command = new Command('stats')
     .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
-    .argument('<input...>', 'FASTA files (plain or gzip, - for standard input), or one folder of data build')
+    .argument(
+      '<input...>',
+      'FASTA files (plain or gzip, - for standard input), with --alphabet bytes files and folders of any kind; or one ' +
+        'folder of data build',
+    )
     .addOption(alphabetOption())
     .option(...LINES)
     .option('--json', 'print JSON')
@@ -200,12 +204,13 @@ function statsCommand(): Command {
     'protein-lm data stats proteins.fasta.gz',
     'protein-lm data stats proteins.tokens --json',
     'protein-lm data stats --alphabet nucleotide genome.fna.gz',
+    'protein-lm data stats --alphabet bytes books/',
   );
 }
 
 async function stats(inputs: string[], options: StatsOptions): Promise<void> {
   const output = options.out === undefined || options.out === '-' ? undefined : tableOutput(options);
-  const found = (await isStore(inputs)) ? await statsOfStore(inputs[0]!) : await statsOfFiles(inputs, options);
+  const found = (await isStore(inputs, options)) ? await statsOfStore(inputs[0]!) : await statsOfFiles(inputs, options);
   const json = `${JSON.stringify(found, null, 2)}\n`;
   if (output?.format === 'json') await writeFileAtomic(options.out!, json);
   else if (output) await output.write(from(longRows(found)));
@@ -215,9 +220,12 @@ async function stats(inputs: string[], options: StatsOptions): Promise<void> {
 /** Statistics of FASTA files, or of the splits of a store. */
 type Found = FastaStatistics | { splits: Record<SplitName, SequenceStatistics> };
 
-async function isStore(inputs: string[]): Promise<boolean> {
-  if (inputs.length !== 1 || inputs[0] === '-') return false;
-  return (await stat(inputs[0]!).catch(() => undefined))?.isDirectory() ?? false;
+async function isStore(inputs: string[], { alphabet }: StatsOptions): Promise<boolean> {
+  const [folder, ...others] = inputs;
+  if (folder === undefined || others.length > 0 || folder === '-') return false;
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) return false;
+  // A folder may as well be of bytes, with a manifest.json of somebody else's among its files.
+  return alphabet !== 'bytes' || holdsStore(folder);
 }
 
 async function statsOfFiles(inputs: FileSource[], { alphabet, lines, quiet }: StatsOptions): Promise<Found> {

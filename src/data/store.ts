@@ -198,6 +198,16 @@ class StoreSplit implements SequenceSource {
   }
 }
 
+/** Whether a folder says that `buildStore` wrote it, of whatever version. */
+export async function holdsStore(folder: string): Promise<boolean> {
+  try {
+    const { format } = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8'));
+    return format === 'protein-lm tokens';
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Opens a folder that `buildStore` wrote.
  * @throws InputError where it is no store, one of another version, or one with a file that is missing or cut.

@@ -180,6 +180,19 @@ describe('data stats', () => {
   });
 });
 
+test('data stats of bytes takes a folder of files, and one of data build', async () => {
+  mkdirSync(join(folder, 'books'));
+  write('books/manifest.json', '{"name":"web"}\n');
+  write('books/two.txt', 'MK');
+  const args = ['stats', '--alphabet', 'bytes', '--json'];
+  const files = await run([...args, 'books']);
+  expect(files, files.stderr).toMatchObject({ code: 0 });
+  expect(JSON.parse(files.stdout)).toMatchObject({ sequences: 2, residues: 17, length: { min: 2, max: 15 } });
+  await run(['build', '--alphabet', 'bytes', 'books', '--out', 'tokens']);
+  const store = await run([...args, 'tokens']);
+  expect(Object.keys(JSON.parse(store.stdout).splits)).toEqual(['train', 'validation', 'test', 'ood']);
+});
+
 describe('data cache', () => {
   test('lists what --fasta left there, and removes it', async () => {
     vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
