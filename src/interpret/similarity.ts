@@ -27,7 +27,8 @@ export interface ResidueSimilarity {
  * similarity of two residues is the correlation of their shares over the heads.
  * @param sequences a few hundred give a stable matrix
  * @param threshold attention at or below it does not count; default 0
- * @throws InputError for fewer than three heads, and where a residue occurs in no sequence
+ * @throws InputError for fewer than three heads with attention that counts, and where a residue receives none, or from
+ * every head the same share
  */
 export async function residueSimilarity(
   model: LanguageModel,
@@ -44,10 +45,20 @@ export async function residueSimilarity(
     await addSequence(model, sequence, options.threshold ?? 0, received, totals);
     options.onSequence?.(++count);
   }
+  // A head none of whose attention counts has no shares.
+  const counted = [...totals.keys()].filter((channel) => totals[channel] > 0);
+  if (counted.length < 3) {
+    throw new InputError(
+      `${counted.length} of ${channels} heads have attention between residues above the threshold: a similarity ` +
+        'needs at least three; lower the threshold, or give more sequences',
+    );
+  }
   const shares = [...RESIDUES].map((letter, residue) => {
-    const share = Float64Array.from(totals, (total, channel) => received[channel * RESIDUES.length + residue] / total);
+    const share = counted.map((channel) => received[channel * RESIDUES.length + residue] / totals[channel]);
     if (!share.some((value) => value > 0))
       throw new InputError(`residue ${letter} receives no attention in the sequences: give more of them`);
+    if (share.every((value) => value === share[0]))
+      throw new InputError(`residue ${letter} receives the same share from every head: its similarity is undefined`);
     return share;
   });
   const size = RESIDUES.length;

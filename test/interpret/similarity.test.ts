@@ -41,40 +41,49 @@ describe('BLOSUM62', () => {
 });
 
 describeEngines('residue similarity', () => {
-  it.skipIf(!SHARED)('is the correlation over heads of the share of attention that residues receive', async () => {
-    const model = await loadModel(join(SHARED!, 'golden', 'performer-relu'));
-    const sequences = ['MKTVRQGACDEFXHILNPSWY', 'YWSPNLIHGFEDCAQRVTKM'];
-    const { attention } = await residueSimilarity(model, sequences);
-    const shares: number[][] = Array.from({ length: 12 }, () => Array(20).fill(0));
-    for (const sequence of sequences) {
-      let head = 0;
-      for await (const map of residueMaps(model, model.alphabet.encode(sequence))) {
-        const n = sequence.length;
-        map.forEach((value, cell) => {
-          const [from, to] = [sequence[Math.floor(cell / n)], sequence[cell % n]];
-          if (from !== 'X' && to !== 'X') shares[head][RESIDUES.indexOf(to)] += value;
-        });
-        head++;
+  // Above 0.1 there is no attention in some of the heads.
+  it.skipIf(!SHARED).each([0, 0.1])(
+    'is the correlation over heads of the share received, above %s',
+    async (threshold) => {
+      const model = await loadModel(join(SHARED!, 'golden', 'performer-relu'));
+      const sequences = ['MKTVRQGACDEFXHILNPSWY', 'YWSPNLIHGFEDCAQRVTKM'];
+      const { attention } = await residueSimilarity(model, sequences, { threshold });
+      const shares: number[][] = Array.from({ length: 12 }, () => Array(20).fill(0));
+      for (const sequence of sequences) {
+        let head = 0;
+        for await (const map of residueMaps(model, model.alphabet.encode(sequence))) {
+          const n = sequence.length;
+          map.forEach((value, cell) => {
+            const [from, to] = [sequence[Math.floor(cell / n)], sequence[cell % n]];
+            if (from !== 'X' && to !== 'X' && value > threshold) shares[head][RESIDUES.indexOf(to)] += value;
+          });
+          head++;
+        }
       }
-    }
-    const normalised = shares.map((row) => row.map((value) => value / row.reduce((a, b) => a + b, 0)));
-    const correlation = (a: number[], b: number[]): number => {
-      const mean = (values: number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-      const [ma, mb] = [mean(a), mean(b)];
-      const product = (x: number[], mx: number, y: number[], my: number) =>
-        x.reduce((sum, value, i) => sum + (value - mx) * (y[i] - my), 0);
-      return product(a, ma, b, mb) / Math.sqrt(product(a, ma, a, ma) * product(b, mb, b, mb));
-    };
-    for (let a = 0; a < 20; a++) {
-      for (let b = 0; b < 20; b++) {
-        const wanted = correlation(
-          normalised.map((row) => row[a]),
-          normalised.map((row) => row[b]),
-        );
-        expect(attention[a * 20 + b]).toBeCloseTo(wanted, 3);
+      const heads = shares.filter((row) => row.some((value) => value > 0));
+      expect(heads.length < 12).toBe(threshold > 0);
+      const normalised = heads.map((row) => row.map((value) => value / row.reduce((a, b) => a + b, 0)));
+      const correlation = (a: number[], b: number[]): number => {
+        const mean = (values: number[]) => values.reduce((x, y) => x + y, 0) / values.length;
+        const [ma, mb] = [mean(a), mean(b)];
+        const product = (x: number[], mx: number, y: number[], my: number) =>
+          x.reduce((sum, value, i) => sum + (value - mx) * (y[i] - my), 0);
+        return product(a, ma, b, mb) / Math.sqrt(product(a, ma, a, ma) * product(b, mb, b, mb));
+      };
+      for (let a = 0; a < 20; a++) {
+        for (let b = 0; b < 20; b++) {
+          const wanted = correlation(
+            normalised.map((row) => row[a]),
+            normalised.map((row) => row[b]),
+          );
+          expect(attention[a * 20 + b]).toBeCloseTo(wanted, 3);
+        }
       }
-    }
-    await expect(residueSimilarity(model, ['MKT'])).rejects.toThrow('residue L receives no attention');
-    model.dispose();
-  });
+      await expect(residueSimilarity(model, ['MKT'])).rejects.toThrow('residue L receives no attention');
+      const few =
+        '1 of 12 heads have attention between residues above the threshold: a similarity needs at least three';
+      await expect(residueSimilarity(model, sequences, { threshold: 0.2 })).rejects.toThrow(few);
+      model.dispose();
+    },
+  );
 });
