@@ -251,7 +251,7 @@ async function pairTable(
       count: options.top!,
       separation: options.minSeparation,
     });
-    rows.push(...strongest.map((pair) => ({ id, sequence, pair })));
+    for (const pair of strongest) rows.push({ id, sequence, pair });
     report(index + 1);
   }
   return table({

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { table } from 'arquero';
 import { Command } from 'commander';
+import { append } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
 import type { ProteinRecord } from '../data/proteins.js';
 import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/contacts.js';
@@ -95,7 +96,7 @@ async function readInputs(inputs: string[], options: ContactOptions): Promise<Pr
       const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
       const id = `${basename(path).replace(STRUCTURE, '')}_${chain.id}`;
       proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
-    } else proteins.push(...(await readAllSequences(path)));
+    } else append(proteins, await readAllSequences(path));
   }
   return proteins;
 }
@@ -182,7 +183,7 @@ async function predict(
     const probabilities = await predictContacts(model, model.alphabet.encode(sequence), head);
     const count = options.all ? n * n : (options.top ?? n);
     if (!options.precision)
-      rows.push(...topContacts(probabilities, n, count, options.minSeparation).map((pair) => ({ protein, ...pair })));
+      for (const pair of topContacts(probabilities, n, count, options.minSeparation)) rows.push({ protein, ...pair });
     if (known) precisions.push(...contactPrecision(probabilities, known).map((precision) => ({ id, ...precision })));
     progress.update(index + 1);
   }

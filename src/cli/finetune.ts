@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { from } from 'arquero';
 import { Command, Option } from 'commander';
+import { append } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
 import { lockFolder } from '../data/lock.js';
 import type { LanguageModel } from '../model/model.js';
@@ -239,8 +240,8 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
       head.dispose();
       restore();
       add(String(fold + 1), training.length, test.length, truth, answer);
-      truths.push(...truth);
-      answers.push(...answer);
+      append(truths, truth);
+      append(answers, answer);
       progress.log(`fold ${fold + 1} of ${options.folds}: accuracy ${rows.at(-1)!.accuracy}`);
     }
     add('all', all.length, all.length, truths, answers);

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import type { ColumnTable } from 'arquero';
 import { Command, Option } from 'commander';
+import { extent } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
 import type { Theme } from '../report/look.js';
 import type { Report } from '../report/page.js';
@@ -209,17 +210,17 @@ async function scoresFrom(source: ColumnTable | Cells, path: string, options: Re
     const known = new Map(variants.flatMap(({ substitution: one }) => (one ? [[one.position, one.wildType]] : [])));
     const own =
       sequences.get(id) ?? (groups.length === 1 && sequences.size === 1 ? [...sequences.values()][0] : undefined);
-    const positions = [...known.keys()];
-    const first = own ? Math.min(1, ...positions) : Math.min(...positions);
-    const last = own ? own.length + first - 1 : Math.max(...positions);
-    const wildType = positions.length
+    const [least, greatest] = extent(known.keys());
+    const first = own ? Math.min(1, least) : least;
+    const last = own ? own.length + first - 1 : greatest;
+    const wildType = known.size
       ? Array.from({ length: last - first + 1 }, (_, i) => known.get(first + i) ?? own?.[i] ?? 'X').join('')
       : '';
     const both = variants.filter((row) => row.score !== null && row.measured !== undefined);
     return {
       id,
       wildType,
-      firstPosition: positions.length ? first : 1,
+      firstPosition: known.size ? first : 1,
       rows: variants,
       ...(both.length > 2
         ? {
@@ -305,7 +306,7 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
   if (chain && chosen.length > 1)
     throw new InputError(`${path}: ${chosen.length} proteins but one structure: choose with --sequence`);
   const proteins = chosen.map(({ id, rows }) => {
-    const length = Math.max(...rows.map((row) => Math.max(i[row], j[row])));
+    const [, length] = extent(rows.map((row) => Math.max(i[row], j[row])));
     const letters = Array<string>(length).fill('X');
     for (const row of rows) {
       letters[i[row] - 1] = String(columns.residue_i?.[row] ?? 'X');

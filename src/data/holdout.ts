@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { normalize, sep } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { append } from './arrays.js';
 import { InputError } from './errors.js';
 
 /**
@@ -40,7 +41,7 @@ export class Holdout {
         .map((line) => (isFasta ? line.slice(1) : line.replace(/#.*/, '')).trim().split(/\s+/)[0]!)
         .filter((word) => word !== '');
       if (words.length === 0) throw new InputError(`${item}: no identifier to hold out; one a line is needed`);
-      entries.push(...words);
+      append(entries, words);
     }
     return new Holdout([...given], entries);
   }

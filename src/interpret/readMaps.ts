@@ -188,7 +188,8 @@ function openNpz(path: string): Arrays {
       if (descr.startsWith('<U')) {
         const text = bytes(from, 4 * Number(descr.slice(2)));
         const points = Array.from({ length: text.length / 4 }, (_, i) => text.readUInt32LE(4 * i));
-        result.strings.set(name, String.fromCodePoint(...points.filter((point) => point > 0)));
+        const letters = points.filter((point) => point > 0).map((point) => String.fromCodePoint(point));
+        result.strings.set(name, letters.join(''));
       } else if (descr === '<f4') {
         result.arrays.set(name, floats(path, from, values));
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createArrayFile } from '../../src/interpret/arrayFile.js';
 import { strongestPairs } from '../../src/interpret/pairs.js';
+import { readMaps } from '../../src/interpret/readMaps.js';
 import { readSafetensors } from '../../src/model/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'arrays-'));
@@ -32,6 +33,16 @@ async function write(name: string, arrays = ARRAYS): Promise<string> {
 }
 
 describe('array files', () => {
+  it('has room for texts longer than a call takes arguments', async () => {
+    const path = join(folder, 'long.npz');
+    const about = { sequences: '{"a":"M"}', layers: '[1]', heads: '[1]', tokens: 'residues' };
+    const sequences = about.sequences + ' '.repeat(1_000_000);
+    const file = await createArrayFile(path, [{ name: 'a', shape: [1, 1, 1, 1] }], { ...about, sequences });
+    await file.write(Float32Array.of(0.5));
+    await file.close();
+    expect(readMaps(path)).toEqual([{ id: 'a', sequence: 'M', layers: [1], heads: [1], maps: [Float32Array.of(0.5)] }]);
+  });
+
   it('writes safetensors with its texts as metadata', async () => {
     const { tensors, metadata } = readSafetensors(await write('x.safetensors'));
     expect(metadata).toEqual({ sequences: '{"a":"MKÅ"}' });
