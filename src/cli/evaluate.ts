@@ -6,6 +6,7 @@ import { InputError } from '../data/errors.js';
 import type { SequenceSource } from '../data/sequences.js';
 import { SPLITS, type SplitName, type TokenStore } from '../data/store.js';
 import { DEFAULT_LENGTH, maxLength } from '../model/config.js';
+import type { TrainingState } from '../training/checkpoint.js';
 import type { Tally } from '../training/metrics.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
@@ -26,7 +27,9 @@ const TOKENS_PER_PASS = 8192;
 export function evaluateCommand(): Command {
   const command = new Command('evaluate')
     .description(
-      'Accuracy and perplexity at masked positions, or of the next token, beside those of the letters alone.',
+      'Accuracy and perplexity at masked positions, or of the next token, beside those of the frequencies of the ' +
+        'letters in the training data. Where that is not at hand (not a run of ours, or its data is gone) they are ' +
+        "those of the train split of what is evaluated, and the row's name ends in (this data).",
     )
     .requiredOption('--model <folder>', 'run or model folder')
     .addOption(
@@ -65,11 +68,13 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
     throw new UsageError(`${options.model} is no run with data of its own: give --fasta, --files or --data`);
   const { alphabet } = await readModelConfig(options.model);
   const given = await openTrainingData(options, alphabet.name);
-  const store = given ?? (await openStore(run!.data.folder));
+  const trained = run && (await openTrained(run, given));
+  const store = given ?? trained ?? (await openStore(run!.data.folder));
   checkAlphabet(alphabet, store);
   const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
-  const frequencies = residueFrequencies(store);
+  const frequencies = residueFrequencies(trained ?? store);
+  const baseline = `${UNITS[alphabet.name]} frequencies${trained ? '' : ' (this data)'}`;
   const length = Math.min(options.length ?? run?.recipe.length ?? DEFAULT_LENGTH, maxLength(model.config));
   const rows: Record<string, string | number>[] = [];
   for (const split of options.split ?? (options.fasta || options.files ? ['all' as const] : ['validation' as const])) {
@@ -102,12 +107,24 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
       });
     };
     row(basename(resolve(options.model)), tallies.model);
-    row(`${UNITS[alphabet.name]} frequencies`, tallies.baseline);
+    row(baseline, tallies.baseline);
   }
   model.dispose();
   store.close();
+  trained?.close();
   await engine.stop();
   await output.write(from(rows));
+}
+
+/** What a run was trained on: `given` where it is that, or else its own data where that is still there. */
+async function openTrained({ data }: TrainingState, given?: TokenStore): Promise<TokenStore | undefined> {
+  const { openStore } = await import('../data/store.js');
+  const { contentKey } = await import('../training/run.js');
+  if (given && contentKey(given) === data.key) return given;
+  const own = await openStore(data.folder).catch(() => undefined);
+  if (own === undefined || contentKey(own) === data.key) return own;
+  own.close();
+  return undefined;
 }
 
 /** The sequences of all splits, one after the other. */

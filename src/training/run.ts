@@ -103,7 +103,7 @@ export async function resumeTraining(run: string): Promise<Training> {
 }
 
 /** Identifies a store's sequences and splits: another store with the same key gives the same batches. */
-function contentKey(store: TokenStore): string {
+export function contentKey(store: TokenStore): string {
   const files = Object.values(store.manifest.splits).flatMap(({ shards }) => shards.map(({ sha256 }) => sha256));
   return hash53(new TextEncoder().encode(JSON.stringify(files))).toString(16);
 }

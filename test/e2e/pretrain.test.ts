@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
@@ -64,6 +64,24 @@ test('a run trains, is validated, and evaluate repeats its figures', async () =>
   const all = await runCli(['evaluate', '--model', run, '--fasta', fasta, '--quiet'], { env });
   expect(all).toMatchObject({ code: 0, stderr: '' });
   expect(all.stdout).toMatch(/^split,model,sequences,positions,accuracy,perplexity\nall,run,120,/);
+});
+
+test('other proteins are compared with the frequencies of the training data, where that is there', async () => {
+  const run = path('run');
+  // Of one letter: its own frequencies would know them all.
+  writeFileSync(path('leucines.fasta'), `>a\n${'L'.repeat(40)}\n>b\n${'L'.repeat(41)}\n`);
+  const leucines = ['--fasta', path('leucines.fasta'), '--format', 'json', '--quiet'];
+  const others = await runCli(['evaluate', '--model', run, ...leucines], { env });
+  const { data } = JSON.parse(readFileSync(join(latestCheckpoint(run)!.folder, 'training.json'), 'utf8'));
+  const { composition } = JSON.parse(readFileSync(join(data.folder, 'manifest.json'), 'utf8')).splits.train;
+  const share = composition.L / Object.values<number>(composition).reduce((a, b) => a + b);
+  const inTraining = JSON.parse(others.stdout)[1];
+  expect(inTraining.model).toBe('residue frequencies');
+  expect(inTraining.perplexity * share).toBeCloseTo(1, 1);
+  cpSync(run, path('moved'), { recursive: true, filter: (source) => !source.includes('checkpoints') });
+  const own = JSON.parse((await runCli(['evaluate', '--model', path('moved'), ...leucines], { env })).stdout)[1];
+  expect(own.model).toBe('residue frequencies (this data)');
+  expect(own.perplexity).toBeLessThan(2);
 });
 
 test('quiet prints nothing', async () => {
