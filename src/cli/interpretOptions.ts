@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { AlphabetName } from '../data/alphabet.js';
 import type { SequenceRecord } from '../data/letters.js';
+import type { ReadingOptions } from '../data/reading.js';
 import type { LanguageModel } from '../model/model.js';
 import type { CommonOptions } from './options.js';
 
@@ -40,15 +41,20 @@ export async function openModel(
 
 /**
  * All sequences of a file, whole and in memory, as a model of that alphabet reads them; warnings go to standard error.
+ * @param reading of proteins: whether sequences that look like DNA or RNA are taken for what they say
  * @throws InputError where two have one identifier, and where there are none
  */
-export async function readAllSequences(path: string, alphabet: AlphabetName = 'protein'): Promise<SequenceRecord[]> {
+export async function readAllSequences(
+  path: string,
+  alphabet: AlphabetName = 'protein',
+  reading: Pick<ReadingOptions, 'nucleotides'> = {},
+): Promise<SequenceRecord[]> {
   const { readSequences } = await import('../data/reading.js');
   const { Warnings } = await import('../data/warnings.js');
   const { InputError } = await import('../data/errors.js');
   const warnings = new Warnings();
   const records: SequenceRecord[] = [];
-  const options = { alphabet, cut: Number.POSITIVE_INFINITY, warnings, duplicates: 'error' as const };
+  const options = { ...reading, alphabet, cut: Number.POSITIVE_INFINITY, warnings, duplicates: 'error' as const };
   for await (const record of readSequences(path, options)) records.push(record);
   for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
   if (records.length === 0)

@@ -40,7 +40,7 @@ export function reportCommand(): Command {
     .option('--out <file>', 'HTML file (default: report.html in a run folder, else <source>.html)')
     .option('--charts <folder>', 'also write each chart as .svg and .png into this folder')
     .addOption(new Option('--theme <name>', 'colours of --charts').choices(['light', 'dark']).default('light'))
-    .option('--fasta <file>', 'the proteins of a table, for the residues that it does not name')
+    .option('--fasta <file>', 'the proteins or nucleotides of a table, for the letters that it does not name')
     .option('--assay <file>', 'measured values of the variants, to compare the scores with')
     .option('--structure <file>', 'structure to lay under contacts (.pdb, .cif)')
     .option('--chain <id>', 'its chain (default: the first)')
@@ -160,9 +160,9 @@ function rowsByProtein(columns: Cells, rows: number, fallback: string): { id: st
   return [...groups].map(([id, rows]) => ({ id, rows }));
 }
 
-/** The sequences of `--fasta`, by identifier. */
+/** The sequences of `--fasta`, by identifier: bases are letters of proteins, too, and no more than letters are drawn. */
 async function sequencesOf({ fasta }: ReportOptions): Promise<Map<string, string>> {
-  const records = fasta === undefined ? [] : await readAllSequences(fasta);
+  const records = fasta === undefined ? [] : await readAllSequences(fasta, 'protein', { nucleotides: true });
   return new Map(records.map(({ id, sequence }) => [id, sequence]));
 }
 

@@ -267,6 +267,18 @@ describe('reports of what the commands write', { timeout: 240_000 }, () => {
     expect(alone).toMatchObject({ code: 1, stderr: expect.stringContaining('heads.npy.json is missing') });
   });
 
+  it('takes the letters of nucleotides from their FASTA file', async () => {
+    const dna = 'ACGTTGCAACGTGCATACGTAUCGA';
+    writeFileSync(at('gene.fna'), `>gene\n${dna}\n`);
+    writeFileSync(at('gene.csv'), 'sequence_id,variant,score\ngene,A1G,-1\ngene,A1T,0.5\ngene,C2T,-2\n');
+    await ok('report', at('gene.csv'), '--fasta', at('gene.fna'));
+    expect(readFileSync(at('gene.html'), 'utf8')).toContain(`"residue":${JSON.stringify([...dna])}`);
+    const rows = [...dna].map((_, i) => `gene,1,1,${i + 1},1,0.04\n`);
+    writeFileSync(at('genemaps.csv'), `sequence_id,layer,head,query,key,attention\n${rows.join('')}`);
+    await ok('report', at('genemaps.csv'), '--fasta', at('gene.fna'));
+    expect(readFileSync(at('genemaps.html'), 'utf8')).toContain(dna);
+  });
+
   it('draws similarity', async () => {
     const { stderr } = await ok('similarity', at('two.fasta'), '--model', at('model'), '--out', at('similarity.csv'));
     expect(stderr).toMatch(/Pearson -?\d\.\d{3}, Spearman/);
