@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import { table } from 'arquero';
 import { Command } from 'commander';
 import { append } from '../data/arrays.js';
@@ -89,16 +89,44 @@ async function contacts(inputs: string[], options: ContactOptions): Promise<void
 
 async function readInputs(inputs: string[], options: ContactOptions): Promise<Protein[]> {
   const { contactPairs, readChain } = await import('../interpret/structure.js');
+  const names = shortNames(inputs.filter((path) => STRUCTURE.test(path)).map(stem));
   const proteins: Protein[] = [];
   for (const path of inputs) {
     if (STRUCTURE.test(path)) {
       const chain = readChain(path, options.chain);
       const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
-      const id = `${basename(path).replace(STRUCTURE, '')}_${chain.id}`;
+      const id = `${names.get(stem(path))}_${chain.id}`;
       proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
     } else append(proteins, await readAllSequences(path));
   }
+  const files = new Map<string, string>();
+  for (const { id, file } of proteins) {
+    const other = files.get(id);
+    if (other !== undefined) throw new InputError(`${file}: ${id} is in ${other} as well; give one of them`);
+    files.set(id, file);
+  }
   return proteins;
+}
+
+/** The whole path of a structure, without extension. */
+function stem(path: string): string {
+  return resolve(path).replace(STRUCTURE, '');
+}
+
+/** The last part of each path; where several have the same, with as many folders before it as tell them apart. */
+function shortNames(paths: string[]): Map<string, string> {
+  const names = new Map<string, string>();
+  let alike = [...new Set(paths)];
+  for (let parts = 1; alike.length > 0; parts++) {
+    const counts = new Map<string, number>();
+    for (const path of alike) {
+      const name = path.split(sep).slice(-parts).join('/');
+      names.set(path, name);
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    alike = alike.filter((path) => counts.get(names.get(path)!)! > 1);
+  }
+  return names;
 }
 
 async function fitHead(
@@ -202,7 +230,10 @@ async function predict(
     return;
   }
   const contactsOf = new Map(
-    proteins.map(({ id, sequence, known }) => [id, new Set(known?.contacts.map(([i, j]) => i * sequence.length + j))]),
+    proteins.map((protein) => [
+      protein,
+      new Set(protein.known?.contacts.map(([i, j]) => i * protein.sequence.length + j)),
+    ]),
   );
   await output.write(
     table({
@@ -215,7 +246,7 @@ async function predict(
       ...(proteins.some(({ known }) => known)
         ? {
             contact: rows.map(({ protein, i, j }) =>
-              protein.known ? Number(contactsOf.get(protein.id)!.has(i * protein.sequence.length + j)) : null,
+              protein.known ? Number(contactsOf.get(protein)!.has(i * protein.sequence.length + j)) : null,
             ),
           }
         : {}),

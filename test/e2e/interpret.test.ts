@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decode } from 'fast-png';
@@ -325,6 +325,26 @@ describe('reports of what the commands write', { timeout: 240_000 }, () => {
     expect(rows[0]).toBe('sequence_id,i,j,residue_i,residue_j,probability,contact');
     expect(rows).toHaveLength(1 + 56);
     await report('contacts.csv', 1, '--structure', structure);
+
+    // As structure prediction leaves them: one name, in a folder each.
+    for (const [name, source] of [
+      ['s1', '2QMT'],
+      ['s2', '1HRC'],
+    ]) {
+      mkdirSync(at(name));
+      cpSync(join(SHARED!, 'data', 'structures', `${source}.pdb`), at(`${name}/ranked_0.pdb`));
+    }
+    const ranked = [at('s1/ranked_0.pdb'), at('s2/ranked_0.pdb')];
+    const both = ['--model', at('model'), '--head', at('head.json'), '--quiet'];
+    const together = (await ok('contacts', ...ranked, ...both)).stdout.trim().split('\n').slice(1);
+    expect(new Set(together.map((row) => row.split(',')[0]))).toEqual(new Set(['s1/ranked_0_A', 's2/ranked_0_A']));
+    const first = together.filter((row) => row.startsWith('s1/ranked_0_A,'));
+    expect(first.map((row) => row.replace('s1/ranked_0', '2QMT'))).toEqual(rows.slice(1));
+    const twice = await runCli(['contacts', ranked[0], ranked[0], ...both]);
+    expect(twice).toMatchObject({
+      code: 1,
+      stderr: `error: ${ranked[0]}: ranked_0_A is in ${ranked[0]} as well; give one of them\n`,
+    });
     const wrong = join(SHARED!, 'data', 'structures', '1HRC.pdb');
     const result = await runCli(['report', at('contacts.csv'), '--structure', wrong]);
     expect(result).toMatchObject({ code: 1, stderr: expect.stringContaining('do not fit the sequence') });
