@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { ATTENTION_KINDS, type AttentionConfig, type AttentionKind, KERNELS } from '../model/config.js';
+import { UsageError } from './errors.js';
 import { wholeNumber } from './options.js';
 
 /** What says how queries meet keys. */
@@ -29,6 +30,27 @@ export function addAttentionOptions(command: Command, text: string): Command {
     )
     .option('--num-features <n>', 'random features a head (default: 256)', wholeNumber(1))
     .option('--redraw-interval <steps>', 'training steps between draws of the random features', wholeNumber(1));
+}
+
+/**
+ * Checks that the options mean something to the attention that a model gets.
+ * @param attention complete, with what the options give
+ * @throws UsageError naming those that its kind has no use for
+ */
+export function checkAttentionOptions(options: AttentionOptions, attention: AttentionConfig): void {
+  const { kind, features } = attention;
+  const favor = kind.startsWith('favor-');
+  const random = favor && features !== 'deterministic';
+  const useless = [
+    options.kernel !== undefined && kind !== 'favor-kernel' ? ['--kernel'] : [],
+    options.features !== undefined && !favor ? ['--features'] : [],
+    options.numFeatures !== undefined && !random ? ['--num-features'] : [],
+    options.redrawInterval !== undefined && !random && kind !== 'lsh' ? ['--redraw-interval'] : [],
+  ].flat();
+  if (useless.length === 0) return;
+  const needsRandom = favor && !random && !useless.includes('--kernel');
+  const [what, advice] = needsRandom ? ['deterministic ', ', or give --features orthogonal'] : ['', ''];
+  throw new UsageError(`${useless.join(', ')}: ${what}${kind} attention has no use for it; leave it out${advice}`);
 }
 
 /** The fields of a configuration's `attention` that the options give. */

@@ -10,7 +10,7 @@ import type { LanguageModel } from '../model/model.js';
 import { UsageError } from './errors.js';
 import { fitting, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
-import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, givenFlags, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
@@ -25,6 +25,9 @@ interface ContactOptions extends CommonOptions, OutputOptions {
   minSeparation: number;
   inversePenalty?: number;
 }
+
+/** Options that choose the pairs of the table. */
+const PAIRS = ['top', 'all', 'minSeparation'];
 
 const STRUCTURE = /\.(pdb|ent|cif|mmcif)(\.gz)?$/i;
 
@@ -54,7 +57,7 @@ export function contactsCommand(): Command {
     .option('--all', 'all pairs')
     .option('--min-separation <n>', 'least distance in sequence', wholeNumber(1), 6)
     .option('--precision', 'a table of the precision at L, L/2 and L/5 instead of the pairs')
-    .action(contacts);
+    .action((inputs: string[], options: ContactOptions) => contacts(inputs, options, command));
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
   return addExamples(
@@ -66,8 +69,15 @@ export function contactsCommand(): Command {
   );
 }
 
-async function contacts(inputs: string[], options: ContactOptions): Promise<void> {
+async function contacts(inputs: string[], options: ContactOptions, command: Command): Promise<void> {
   if (options.top !== undefined && options.all) throw new UsageError('--top and --all exclude each other');
+  const refuse = (names: string[], reason: string) => {
+    const flags = givenFlags(command, names);
+    if (flags.length > 0) throw new UsageError(`${flags.join(', ')}: ${reason}; leave it out`);
+  };
+  if (options.fit) refuse(['out', 'format', 'precision', ...PAIRS], '--fit writes --head, and predicts nothing');
+  else refuse(['inversePenalty'], 'there is nothing to penalise without --fit');
+  if (options.precision) refuse(PAIRS, '--precision is of the best L, L/2 and L/5 pairs, at least 6 and 24 apart');
   const output = tableOutput(options);
   await modelAlphabet([options.model], 'contacts', ['protein']);
   const proteins = await readInputs(inputs, options);

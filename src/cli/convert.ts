@@ -2,7 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../data/errors.js';
-import { type AttentionOptions, addAttentionOptions, attentionFields } from './attentionOptions.js';
+import { completeAttention } from '../model/config.js';
+import {
+  type AttentionOptions,
+  addAttentionOptions,
+  attentionFields,
+  checkAttentionOptions,
+} from './attentionOptions.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
 
@@ -51,6 +57,7 @@ async function convert(options: ConvertOptions): Promise<void> {
         : fields.kind === undefined || fields.kind === model.config.attention.kind
           ? { ...model.config.attention, ...fields }
           : fields;
+    if (attention) checkAttentionOptions(options, completeAttention(attention));
     const before = model.config;
     const converted = await convertModel(model, { attention, length }, seed);
     await saveModel(converted, out);

@@ -51,6 +51,14 @@ export function addExamples(command: Command, ...examples: string[]): Command {
   return command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n`);
 }
 
+/** Flags of the options with these names that the command line gives, defaults not counted. */
+export function givenFlags(command: Command, names: readonly string[]): string[] {
+  return names.flatMap((name) => {
+    const flag = command.options.find((option) => option.attributeName() === name)?.long;
+    return flag && command.getOptionValueSource(name) === 'cli' ? [flag] : [];
+  });
+}
+
 /** Parses an option's value as a whole number in [minimum, maximum]; `4e6` and `4_000_000` are whole numbers too. */
 export function wholeNumber(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {

@@ -22,7 +22,13 @@ import type { LanguageModel } from '../model/model.js';
 import type { Figures } from '../training/metrics.js';
 import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type Recipe } from '../training/recipe.js';
 import type { Training, TrainingStatus } from '../training/run.js';
-import { ATTENTION_OPTIONS, type AttentionOptions, addAttentionOptions, attentionFields } from './attentionOptions.js';
+import {
+  ATTENTION_OPTIONS,
+  type AttentionOptions,
+  addAttentionOptions,
+  attentionFields,
+  checkAttentionOptions,
+} from './attentionOptions.js';
 import { alphabetOption } from './data.js';
 import { UsageError } from './errors.js';
 import {
@@ -30,6 +36,7 @@ import {
   addExamples,
   addPrecisionOption,
   type CommonOptions,
+  givenFlags,
   number,
   type PrecisionOptions,
   wholeNumber,
@@ -173,9 +180,8 @@ export function pretrainCommand(): Command {
 async function pretrain(options: PretrainOptions, command: Command): Promise<void> {
   const { out, quiet } = options;
   if (options.resume) {
-    const fixed = FIXED.filter((name) => command.getOptionValueSource(name) === 'cli');
-    if (fixed.length > 0) {
-      const flags = fixed.map((name) => `--${kebab(name)}`);
+    const flags = givenFlags(command, FIXED);
+    if (flags.length > 0) {
       throw new UsageError(`${flags.join(', ')}: a resumed run keeps what it was started with; leave it out`);
     }
   }
@@ -295,6 +301,7 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
   }
   // Once more, because of what the options changed.
   config = parseConfig(JSON.stringify(config), options.config ?? 'options');
+  checkAttentionOptions(options, config.attention);
   // Long sequences are cut into pieces, of which rows are packed.
   const preferred: Partial<Recipe> = config.alphabet === undefined ? {} : { mode: 'packed' };
   const recipe = changeRecipe({ ...RECIPES[preset], ...preferred }, changes, options.config ?? 'options');

@@ -57,6 +57,21 @@ describe('convert', () => {
         1,
         'holds a model',
       ],
+      [
+        ['convert', '--from', path('transformer'), '--num-features', '8', '--kernel', 'exp', ...out],
+        2,
+        '--kernel, --num-features: softmax attention has no use for it; leave it out',
+      ],
+      [
+        ['pretrain', '--init', path('transformer'), '--attention', 'favor-relu', '--redraw-interval', '8', ...out],
+        2,
+        '--redraw-interval: deterministic favor-relu attention has no use for it; leave it out, or give --features',
+      ],
+      [
+        ['pretrain', '--fasta', 'x', '--attention', 'lsh', '--features', 'iid', '--redraw-interval', '8', ...out],
+        2,
+        '--features: lsh attention has no use for it',
+      ],
       [['pretrain', '--init', path('transformer'), '--layers', '3', ...out], 2, 'leave out --layers'],
     ];
     for (const [args, code, message] of cases) {

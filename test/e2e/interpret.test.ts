@@ -153,6 +153,21 @@ describe('protein-lm attention', () => {
         'long.fasta:3, record b: 127 residues, but this model takes 126',
       ],
       [['contacts', at('one.fasta'), '--model', at('model')], 1, 'it has no contact head: fit one'],
+      [
+        ['contacts', '--fit', 'x.pdb', '--model', at('model'), '--out', at('x.csv'), '--top', '3'],
+        2,
+        '--out, --top: --fit writes --head, and predicts nothing; leave it out',
+      ],
+      [
+        ['contacts', 'x.pdb', '--model', at('model'), '--precision', '--min-separation', '6'],
+        2,
+        '--min-separation: --precision is of',
+      ],
+      [
+        ['contacts', 'x.pdb', '--model', at('model'), '--inverse-penalty', '1'],
+        2,
+        '--inverse-penalty: there is nothing to penalise without --fit',
+      ],
       [['report', at('one.fasta')], 1, 'one.fasta'],
     ];
     for (const [args, code, message] of cases) {
