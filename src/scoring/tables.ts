@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { type ColumnTable, fromArrow, fromCSV, fromJSON, table } from 'arquero';
+import { type ColumnTable, fromArrow, fromJSON, table } from 'arquero';
 import { InputError } from '../data/errors.js';
 
 /** Names of the columns to read; what is absent here has ProteinGym's name, or one of `COLUMN_NAMES`. */
@@ -85,16 +85,70 @@ function text(bytes: Uint8Array): string {
 
 function readDelimited(content: string, delimiter: string, path: string): ColumnTable {
   if (content.trim() === '') throw new InputError(`${path} is empty; a table of variants is needed`);
-  // The header is read as a row, so that a name that occurs twice is seen.
-  const cells = fromCSV(content.replace(/^[\r\n]+/, ''), { delimiter, header: false, autoType: false });
-  const columns = new Map<string, unknown[]>();
-  for (const column of cells.columnNames()) {
-    const [header, ...values] = [...cells.array(column)] as (string | null | undefined)[];
-    const name = (header ?? column).trim();
+  const [header = [], ...rows] = delimitedRows(content.replace(/^[\r\n]+/, ''), delimiter, path);
+  const isEmpty = (cell: string) => cell.trim() === '';
+  // Spreadsheets end every line with the delimiters of empty columns.
+  const width = header.findLastIndex((name) => !isEmpty(name)) + 1;
+  rows.forEach((row, i) => {
+    const last = row.findLastIndex((cell) => !isEmpty(cell)) + 1;
+    if (last <= width) return;
+    const name = delimiter === '\t' ? 'tab' : 'comma';
+    throw new InputError(
+      `${path} row ${i + 1} has ${last} cells, its header names ${width} columns; put a cell that holds a ${name} in ` +
+        "double quotes, join the mutations of one variant by ':', or name the column",
+    );
+  });
+  const columns = new Map<string, (string | null)[]>();
+  header.slice(0, width).forEach((cell, i) => {
+    const name = cell.trim() || `col${i + 1}`;
     if (columns.has(name)) throw new InputError(`${path} has two columns named ${name}; rename one`);
-    columns.set(name, values);
-  }
+    columns.set(
+      name,
+      rows.map((row) => row[i] || null),
+    );
+  });
   return table([...columns]);
+}
+
+/**
+ * Rows of delimited text (RFC 4180): a cell in double quotes may hold the delimiter, ends of lines, and quotes doubled.
+ * A blank line is a row of one empty cell.
+ */
+function delimitedRows(content: string, delimiter: string, path: string): string[][] {
+  const rows: string[][] = [];
+  let row: string[] = [];
+  let at = 0;
+  while (at < content.length) {
+    let cell = '';
+    if (content[at] === '"') {
+      let start = at + 1;
+      for (;;) {
+        const end = content.indexOf('"', start);
+        if (end === -1) {
+          throw new InputError(
+            `${path} row ${rows.length}, cell ${row.length + 1}: no double quote closes it; add one`,
+          );
+        }
+        cell += content.slice(start, end);
+        at = end + 1;
+        if (content[at] !== '"') break;
+        cell += '"';
+        start = at + 1;
+      }
+    }
+    const start = at;
+    while (at < content.length && content[at] !== delimiter && content[at] !== '\n' && content[at] !== '\r') at++;
+    row.push(cell + content.slice(start, at));
+    if (content[at] === delimiter) {
+      at++;
+      continue;
+    }
+    at += content.startsWith('\r\n', at) ? 2 : 1;
+    rows.push(row);
+    row = [];
+  }
+  if (row.length > 0) rows.push(row);
+  return rows;
 }
 
 /**

@@ -27,6 +27,8 @@ describe('every format gives the same assay', () => {
     ['bom.csv', `\uFEFF${CSV}`],
     ['windows.csv', CSV.replaceAll('\n', '\r\n')],
     ['quoted.csv', CSV.replace('M1A', '"M1A"')],
+    ['spreadsheet.csv', CSV.replaceAll('\n', ',,\n')],
+    ['ragged.csv', CSV.replaceAll(/(\d)\n(?!K)/g, '$1,, ,\n')],
     ['blank.csv', CSV.replace('\nK2A', '\n\nK2A')],
     ['a.tsv', CSV.replaceAll(',', '\t')],
     ['a.csv.gz', gzipSync(CSV)],
@@ -48,6 +50,14 @@ describe('every format gives the same assay', () => {
     expect(assay.variants.map((variant) => variant.name)).toEqual(['M1A', 'K2A:T3S']);
     expect([...assay.measured]).toEqual([0.5, -0.1]);
     expect([...assay.labels!]).toEqual([1, 0]);
+  });
+
+  it('reads quoted cells with delimiters, ends of lines and quotes in them', async () => {
+    const names = ['a "b", c\nd', 'e\r\nf', 'g'];
+    const cells = names.map((name) => `"${name.replaceAll('"', '""')}"`);
+    const source = await readTable(file('cells.csv', `x,y\n${cells.join(',1\n')}`));
+    expect([...source.array('x')]).toEqual(names);
+    expect([...source.array('y')]).toEqual(['1', '1', null]);
   });
 
   it('derives the wild type from variant and mutated sequence', async () => {
@@ -82,6 +92,14 @@ describe('what is wrong is said in one line, with the row', () => {
     ['noscore.csv', 'mutant,fitness\nM1A,1\n', /no column DMS_score; it has mutant, fitness/],
     ['word.csv', rows('M1A,1', 'K2A,high'), /word\.csv row 2, DMS_score: "high" is not a finite number/],
     ['infinite.csv', rows('M1A,inf'), /row 1, DMS_score: "inf" is not/],
+    [
+      'wide.csv',
+      'mutant,DMS_score\nM1A,1\nK2A,T3S,0.5\n',
+      /wide\.csv row 2 has 3 cells, its header names 2 columns; put a cell that holds a comma in double quotes, join/,
+    ],
+    ['wide.tsv', 'mutant\tDMS_score\nM1A\t1\t\tnote\n', /wide\.tsv row 1 has 4 cells, .* a cell that holds a tab/],
+    ['nameless.csv', 'mutant,DMS_score,\nM1A,1,high\n', /nameless\.csv row 1 has 3 cells, its header names 2 columns/],
+    ['unquoted.csv', rows('M1A,1', '"K2A,1'), /unquoted\.csv row 2, cell 1: no double quote closes it/],
     ['nan.csv', rows('M1A,1', 'K2A,NaN'), /nan\.csv row 2 has no measured value/],
     ['hole.csv', rows('M1A,1', 'K2A,'), /hole\.csv row 2 has no measured value/],
     ['short.csv', rows('M1A,1', 'K2A'), /short\.csv row 2 has no measured value/],
