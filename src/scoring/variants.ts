@@ -81,12 +81,15 @@ const ONE_TO_THREE = new Map(Object.entries(THREE_LETTERS).map(([three, one]) =>
 const WILD_TYPE_NAMES = new Set(['WT', '_WT', 'WILDTYPE', 'WILD-TYPE', 'WILD_TYPE', '=']);
 const CHANGE =
   /^([A-Za-z]{3}|[A-Za-z])(-?\d{1,9})(?:_([A-Za-z]{3}|[A-Za-z])(-?\d{1,9}))?(delins|del|ins|dup|fs|ext|\[|=|\*|-|\?)?([A-Za-z*]*)(.*)$/s;
+/** UniProt's accessions, also of an isoform or a version, and its entry names: `P12345-2`, `A4_HUMAN`. */
+const ACCESSION = /^(?:[OPQ]\d[A-Z0-9]{3}\d|[A-NR-Z]\d(?:[A-Z][A-Z0-9]{2}\d){1,2})(?:[-.]\d+)?$/;
+const ENTRY_NAME = /^[A-Z0-9]{1,10}_[A-Z0-9]{3,5}$/;
 const FORMS = 'such as A24G, p.Ala24Gly, K23_V25del, K23_L24insRS, C28delinsWV or A3_S5dup';
 
 /**
  * Reads a variant in the notations of the field, without looking at a sequence.
  *
- * - `A24G`, three-letter `Ala24Gly`, HGVS `p.Ala24Gly`, `p.(Ala24Gly)`, with or without a reference (`NP_1.1:p.…`);
+ * - `A24G`, three-letter `Ala24Gly`, HGVS `p.Ala24Gly`, `p.(Ala24Gly)`, with or without a reference (`NP_1.1:p.…`, `P12345:p.…`);
  * - of DNA `24A>G`, HGVS `g.24A>G`, where positions count the bases of the given sequence (`c.`, `m.`, `n.` too);
  * - several joined by `:`, `,`, `/` or `;`, and HGVS alleles `p.[Ala24Gly;Cys25Ser]`;
  * - `K23del`, `K23_V25del`, `A24-` (a deletion), `K23_L24insRSQ`, `C28_K29delinsW`, `A3_S5dup`;
@@ -111,8 +114,16 @@ export function parseVariant(text: string): Mutation[] {
 function withoutReference(name: string): string {
   const at = name.search(/:[pgcmn]\./);
   if (at <= 0) return name;
-  const reference = name.slice(0, at);
-  return /[,/;[\]]/.test(reference) || CHANGE.test(reference) ? name : name.slice(at + 1);
+  return isReference(name.slice(0, at)) ? name.slice(at + 1) : name;
+}
+
+/** Whether a text names a sequence and no change; UniProt's names may begin as a change does. */
+function isReference(text: string): boolean {
+  if (/[,/;[\]]/.test(text) || /^[pgcmn]\./.test(text)) return false;
+  const change = CHANGE.exec(text);
+  if (!change || ACCESSION.test(text)) return true;
+  const isRange = change[3] !== undefined;
+  return ENTRY_NAME.test(text) && !isRange;
 }
 
 function unwrapped(text: string, open: string, close: string): string {
