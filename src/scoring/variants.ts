@@ -16,6 +16,8 @@ export interface Mutation {
   first: Site;
   last: Site;
   residues: string;
+  /** The residues from `first` to `last`, where a deletion or duplication repeats them: K23_V25delKLV. */
+  listed?: string;
 }
 
 /** A replacement on the wild type: residues [start, end) (0-based, half-open) become `residues`. */
@@ -167,22 +169,22 @@ function parseMutation(part: string, name: string): Mutation {
     return refuse(`names two residues at position ${first.position}`);
   }
   const single = lastCode === undefined;
+  // HGVS once repeated the residues that are deleted or duplicated: they must fill the range.
+  const listed = (): { listed?: string } => {
+    if (letters === '') return {};
+    const residues = sequence(letters!);
+    const fills = residues.length === last.position - first.position + 1;
+    return fills ? { listed: residues } : refuse('lists other residues than its range spans');
+  };
 
   switch (verb) {
     case 'del':
     case '-': {
       if (verb === '-' && (!single || letters !== '')) return refuse(`does not read as a mutation ${FORMS}`);
-      // HGVS once repeated the deleted residues: K23_V25delKLV. They must fill the range.
-      if (letters !== '' && sequence(letters!).length !== last.position - first.position + 1) {
-        return refuse('lists other residues than its range spans');
-      }
-      return { kind: 'deletion', first, last, residues: '' };
+      return { kind: 'deletion', first, last, residues: '', ...listed() };
     }
     case 'dup':
-      if (letters !== '' && sequence(letters!).length !== last.position - first.position + 1) {
-        return refuse('lists other residues than its range spans');
-      }
-      return { kind: 'duplication', first, last, residues: '' };
+      return { kind: 'duplication', first, last, residues: '', ...listed() };
     case 'delins':
       if (letters === '') return refuse('names no inserted residues');
       return { kind: 'delins', first, last, residues: sequence(letters!) };
@@ -285,6 +287,9 @@ export function placeVariant(
   for (const mutation of mutations) {
     const start = indexOf(mutation.first);
     const end = indexOf(mutation.last) + 1;
+    [...(mutation.listed ?? '')].forEach((residue, i) => {
+      indexOf({ residue, position: mutation.first.position + i });
+    });
     switch (mutation.kind) {
       case 'substitution':
         edits.push({ start, end, residues: mutation.residues });

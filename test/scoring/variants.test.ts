@@ -60,6 +60,7 @@ describe('notations', () => {
     ['K2_V4delinsW', 'MWRQGAAL'],
     ['p.Ala8dup', 'MKTVRQGAAAL'],
     ['p.Lys2_Val4dup', 'MKTVKTVRQGAAL'],
+    ['K2_V4dupKTV', 'MKTVKTVRQGAAL'],
     ['K2A:A8_A9del:L10_L10delinsWW', 'MATVRQGWW'],
     ['K2K', WILD_TYPE],
     ['p.Lys2=', WILD_TYPE],
@@ -137,6 +138,11 @@ describe('what is refused', () => {
     expect(error('A24G')).toMatchObject({ variant: 'A24G', position: 24, expected: 'A', found: undefined });
     expect(error('A24G').message).toContain('residues 1 to 10');
     expect(error('A0G').message).toContain('outside');
+    const listed = { position: 3, expected: 'A', found: 'T' };
+    expect(error('K2_V4delKAV')).toMatchObject({ variant: 'K2_V4delKAV', ...listed });
+    expect(error('p.Lys2_Val4dupLysAlaVal')).toMatchObject(listed);
+    expect(error('K25delR', 24)).toMatchObject({ position: 25, expected: 'R', found: 'K' });
+    expect(error('K2_A8delKTVinsW')).toMatchObject({ position: 5, expected: 'I', found: 'R' });
   });
 });
 
