@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
@@ -58,9 +58,10 @@ const REFERENCES = ['assays.csv', 'DMS_substitutions.csv', 'DMS_indels.csv'];
 export async function findAssays(folder: string, reference: readonly string[] = []): Promise<AssayFile[]> {
   const names = readdirSync(folder).sort();
   const inFolder = names.filter((name) => REFERENCES.includes(name)).map((name) => join(folder, name));
-  const references = [...new Set([...inFolder, ...reference])];
+  // By their real paths: one file may be spelled in many ways.
+  const references = new Map([...inFolder, ...reference].map((path) => [realpathSync(path), path]));
   const known = new Map<string, Omit<AssayFile, 'id' | 'path'>>();
-  for (const path of references) readReference(await readTable(path), path, known);
+  for (const path of references.values()) readReference(await readTable(path), path, known);
 
   const proteins = new Map<string, string>();
   for (const name of names) {
@@ -70,7 +71,7 @@ export async function findAssays(folder: string, reference: readonly string[] = 
       break;
     }
   }
-  const files = names.filter((name) => TABLE.test(name) && !references.includes(join(folder, name)));
+  const files = names.filter((name) => TABLE.test(name) && !references.has(realpathSync(join(folder, name))));
   if (files.length === 0)
     throw new InputError(`${folder} has no assays; give a folder of .csv files in ProteinGym's columns`);
   return files.map((name) => {

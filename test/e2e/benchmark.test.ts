@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { fromCSV } from 'arquero';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,6 +9,7 @@ import { type Engine, startEngine } from '../../src/engines/index.js';
 import { newConfig } from '../../src/model/config.js';
 import { saveModel } from '../../src/model/files.js';
 import { createModel, type LanguageModel } from '../../src/model/model.js';
+import { findAssays } from '../../src/scoring/benchmark.js';
 import { evaluateScores } from '../../src/scoring/metrics.js';
 import { scoreVariants } from '../../src/scoring/schemes.js';
 import { diffSequences, readVariant } from '../../src/scoring/variants.js';
@@ -99,6 +100,17 @@ describe('benchmark', () => {
     const written = fromCSV(readFileSync(join(scores, 'A_ONE_2020.csv'), 'utf8'));
     expect(written.columnNames()).toEqual(['mutant', 'DMS_score', 'score']);
     expect(written.numRows()).toBe(60);
+  });
+
+  it('takes a reference for no assay, however its path is spelled', async () => {
+    const assays = mkdtempSync(join(folder, 'dms-'));
+    writeFileSync(join(assays, 'A_ONE_2020.csv'), csv('mutant', singles, data.singles));
+    const reference = join(assays, 'wild-types.csv');
+    writeFileSync(reference, `DMS_id,target_seq\nA_ONE_2020,${WILD_TYPE}\n`);
+    for (const path of [`${assays}/../${basename(assays)}//wild-types.csv`, relative(process.cwd(), reference)]) {
+      const files = await findAssays(assays, [path]);
+      expect(files.map(({ id, wildType }) => [id, wildType])).toEqual([['A_ONE_2020', WILD_TYPE]]);
+    }
   });
 
   it.each<[string, (empty: string) => string[], RegExp]>([
