@@ -199,11 +199,10 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
   const { saveHead } = await import('../scoring/heads/headFiles.js');
   const { Random } = await import('../data/random.js');
   const { startEngine } = await import('../engines/index.js');
-  const { loadModel } = await import('../model/files.js');
-  const data = await readLabelled(options.assay, task, {
-    sequence: options.sequenceColumn,
-    label: options.labelColumn,
-  });
+  const { loadModel, readModelConfig } = await import('../model/files.js');
+  const { config } = await readModelConfig(options.model[0]!);
+  const columns = { sequence: options.sequenceColumn, label: options.labelColumn };
+  const data = await readLabelled(options.assay, task, columns, config);
   const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model[0]!);
   const progress = createProgress({ label: task, unit: 'epochs', quiet: options.quiet });

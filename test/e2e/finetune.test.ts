@@ -16,6 +16,7 @@ const model = join(folder, 'model');
 const WILD_TYPE = 'MKTVRQGWAALLSEKHNDYP';
 const assay = join(folder, 'assay.csv');
 const fasta = join(folder, 'wt.fasta');
+const long = join(folder, 'long.csv');
 let engine: Engine;
 beforeAll(async () => {
   engine = await startEngine();
@@ -27,6 +28,7 @@ beforeAll(async () => {
     .filter(() => random.uniform() < 0.3)
     .map(({ name, edits }) => `${name},${(edits[0]!.start % 5) + random.uniform()}`);
   writeFileSync(assay, `mutant,DMS_score\n${rows.join('\n')}\n`);
+  writeFileSync(long, `sequence,label\nMKT,a\n${'MKT'.repeat(500)},b\n`);
   writeFileSync(fasta, `>wt\n${WILD_TYPE}\n`);
 });
 afterAll(async () => {
@@ -111,6 +113,12 @@ describe('finetune', () => {
     ['neither assay nor folder', ['finetune', '--model', 'x'], 2, /either --assay FILE or --assays FOLDER/],
     ['no wild type', ['finetune', '--assay', assay, '--model', model], 1, /does not say its wild type/],
     ['a score without model', ['score', fasta], 2, /give --model FOLDER, or --head FOLDER/],
+    [
+      'a sequence that the model is too short for',
+      ['finetune', '--task', 'sequences', '--assay', long, '--model', model],
+      1,
+      /long\.csv row 2: 1500 residues, but this model takes 1022: crop the sequence/,
+    ],
     ['a head that is none', ['score', fasta, '--head', folder], 1, /no head\.json/],
   ])('refuses %s', async (_, args, code, message) => {
     const result = await runCli(args);

@@ -1,4 +1,5 @@
 import { InputError } from '../../data/errors.js';
+import { type ModelConfig, maxLength } from '../../model/config.js';
 import type { LanguageModel } from '../../model/model.js';
 import { readTable } from '../tables.js';
 import { argmax, type Example, type GradientHead, type GradientOptions, trainGradientHead } from './gradientHead.js';
@@ -28,13 +29,18 @@ const UNLABELLED = '-';
 /**
  * Reads labelled sequences from a table with the columns `sequence` and `label`.
  *
- * @throws InputError with the row where one is empty, no protein, or has not as many labels as residues
+ * @param config of the model that is to read them
+ * @throws InputError with the row where one is empty, no protein, longer than the model takes, or has not as many
+ *   labels as residues
  */
 export async function readLabelled(
   path: string,
   task: Classification,
   columns: { sequence?: string; label?: string } = {},
+  config?: ModelConfig,
 ): Promise<LabelledSequences> {
+  // <cls> and <eos> are tokens too.
+  const most = config ? maxLength(config) - 2 : Number.POSITIVE_INFINITY;
   const table = await readTable(path);
   const names = table.columnNames();
   const column = (name: string) => {
@@ -53,6 +59,9 @@ export async function readLabelled(
       throw new InputError(`${where} has no ${sequence === '' ? 'sequence' : 'label'}`);
     const bad = /[^A-Za-z]/.exec(sequence!);
     if (bad) throw new InputError(`${where}: "${bad[0]}" at position ${bad.index + 1} is no residue`);
+    if (sequence!.length > most) {
+      throw new InputError(`${where}: ${sequence!.length} residues, but this model takes ${most}: crop the sequence`);
+    }
     if (task === 'residues' && sequence!.length !== label!.length) {
       throw new InputError(
         `${where}: ${label!.length} labels for ${sequence!.length} residues; give one letter for each`,
