@@ -154,6 +154,10 @@ async function finetune(options: FinetuneOptions): Promise<void> {
     throw new UsageError('--save is for the head of one --assay');
   }
   await modelAlphabet(options.model, 'finetune', ['protein']);
+  if (options.save !== undefined) {
+    const { checkHeadFolder } = await import('../scoring/heads/headFiles.js');
+    checkHeadFolder(options.save, options.model);
+  }
   if (options.task !== 'fitness') return finetuneClasses(options, options.task);
   const { readAssay } = await import('../scoring/assay.js');
   const { findAssays } = await import('../scoring/benchmark.js');

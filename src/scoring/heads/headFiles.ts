@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
-import { writeFileAtomic } from '../../data/files.js';
+import { syncFolder, writeFileAtomic } from '../../data/files.js';
 import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
 import { readSafetensors, type WritableTensor, writeSafetensors } from '../../model/safetensors.js';
@@ -28,6 +28,8 @@ export interface HeadDescription {
   loss?: Loss;
   scale?: { mean: number; deviation: number };
   prior?: { mean: number; deviation: number };
+  /** Whether the model's layers were trained too, and lie in `model/`. */
+  tuned?: boolean;
   /** What a classification head tells, and its classes; absent for a head that predicts an assay. */
   task?: Classification;
   classes?: string[];
@@ -49,7 +51,10 @@ export async function modelDigest(folder: string): Promise<string> {
 
 /**
  * Saves a head as a folder: `head.json`, `head.safetensors`, and `model/` where the model's layers were trained too.
- * The models it stands on are named, not copied.
+ * The models it stands on are named, not copied. A head that was there before is replaced: it is none until the new one
+ * is whole.
+ *
+ * @throws InputError where the place of its own model is that of a model it stands on
  */
 export async function saveHead(
   head: AssayHead,
@@ -65,8 +70,10 @@ export async function saveHead(
     classes?: string[];
   },
 ): Promise<void> {
+  checkHeadFolder(folder, about.models);
   mkdirSync(folder, { recursive: true });
   const { wildType, offset, trained, task, classes } = about;
+  const tuned = head.method === 'fine-tune' && about.tuned === true;
   const models: HeadDescription['models'] = [];
   for (const path of about.models) {
     models.push({ folder: relative(resolve(folder), resolve(path)) || '.', digest: await modelDigest(path) });
@@ -78,16 +85,25 @@ export async function saveHead(
     wildType,
     offset,
     trained,
+    tuned,
     task,
     classes,
   };
+  // head.json goes first and comes back last: a head half old and half new never reads as one.
+  const jsonPath = join(folder, JSON_NAME);
+  const before = existsSync(jsonPath) ? readFileSync(jsonPath, 'utf8') : undefined;
+  rmSync(jsonPath, { force: true });
+  await syncFolder(folder);
+  if (!tuned && before !== undefined && hasTunedModel(before)) {
+    rmSync(join(folder, TUNED), { recursive: true, force: true });
+  }
   const tensors = new Map<string, WritableTensor>();
   if (head.method === 'fine-tune') {
     Object.assign(description, { loss: head.loss, scale: head.scale, prior: head.prior });
     for (const name of ['weights', 'bias'] as const) {
       tensors.set(name, { shape: [...head[name].shape], data: (await head[name].data()) as Float32Array });
     }
-    if (about.tuned) await saveModel(head.model, join(folder, TUNED));
+    if (tuned) await saveModel(head.model, join(folder, TUNED));
   } else {
     description.alpha = head.alpha;
     const { weights, coefficients, intercept } = head;
@@ -98,7 +114,28 @@ export async function saveHead(
     add('intercept', [intercept]);
   }
   await writeSafetensors(join(folder, WEIGHTS), tensors);
-  await writeFileAtomic(join(folder, JSON_NAME), `${JSON.stringify(description, null, 2)}\n`);
+  await writeFileAtomic(jsonPath, `${JSON.stringify(description, null, 2)}\n`);
+}
+
+/** Whether the head that a `head.json` describes has a model of its own beside it. */
+function hasTunedModel(json: string): boolean {
+  try {
+    const { method, tuned } = JSON.parse(json) as HeadDescription;
+    return method === 'fine-tune' && tuned !== false;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Checks that a head can be saved in a folder without touching the models it stands on.
+ * @throws InputError naming the model in the way
+ */
+export function checkHeadFolder(folder: string, models: readonly string[]): void {
+  const own = resolve(folder, TUNED);
+  const inTheWay = models.find((model) => resolve(model) === own);
+  if (inTheWay === undefined) return;
+  throw new InputError(`${inTheWay} would be overwritten by the head saved in ${folder}; save it in another folder`);
 }
 
 /** A head read from its folder, with its models. `dispose` frees all of them. */
@@ -120,9 +157,10 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
   const path = join(folder, JSON_NAME);
   if (!existsSync(path))
     throw new InputError(`${folder}: no ${JSON_NAME} in it; give a folder that finetune --save wrote`);
+  const json = readFileSync(path, 'utf8');
   let description: HeadDescription;
   try {
-    description = JSON.parse(readFileSync(path, 'utf8')) as HeadDescription;
+    description = JSON.parse(json) as HeadDescription;
   } catch (error) {
     throw new InputError(`${path}: not JSON (${(error as Error).message}); train the head anew`);
   }
@@ -134,8 +172,14 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
     throw new InputError(`${path} stands on ${named.length} models; ${modelFolders.length} were given`);
   }
   const models: LanguageModel[] = [];
+  let own: LanguageModel | undefined;
   const dispose = () => {
     for (const model of models) model.dispose();
+    own?.dispose();
+  };
+  const checkUnchanged = () => {
+    if (existsSync(path) && readFileSync(path, 'utf8') === json) return;
+    throw new InputError(`${folder}: another head was saved there while this one was read; try again`);
   };
   try {
     for (const [i, { folder: place, digest }] of named.entries()) {
@@ -161,6 +205,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
         intercept: values('intercept').data[0]!,
         alpha: description.alpha ?? Number.NaN,
       };
+      checkUnchanged();
       return { head, description, models, dispose };
     }
     const { loss, scale, prior } = description;
@@ -168,15 +213,16 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
       throw new InputError(`${path}: not a head of a known format; train it anew`);
     }
     const tunedFolder = join(folder, TUNED);
-    const tuned = existsSync(tunedFolder) ? await loadModel(tunedFolder) : models[0]!;
+    // Heads of before `tuned` was written had the model's folder alone to tell.
+    if (description.tuned ?? existsSync(tunedFolder)) own = await loadModel(tunedFolder);
+    checkUnchanged();
     const variable = (name: string) => {
       const { shape, data } = values(name);
       return tf.tidy(() => tf.variable(tf.tensor(data, shape), false));
     };
-    const trained = new GradientHead(tuned, loss, variable('weights'), variable('bias'), scale, prior);
+    const trained = new GradientHead(own ?? models[0]!, loss, variable('weights'), variable('bias'), scale, prior);
     const end = () => {
       trained.dispose();
-      if (tuned !== models[0]) tuned.dispose();
       dispose();
     };
     return { head: Object.assign(trained, { method }), description, models, dispose: end };

@@ -121,6 +121,49 @@ describe('heads', () => {
     loaded.dispose();
   });
 
+  it('saved over another head leaves nothing of it', async () => {
+    const rows = [...variants.keys()].slice(0, 60);
+    const own = features();
+    const path = join(folder, 'over');
+    const about = { models: [base], wildType: WILD_TYPE, offset: 1, trained: 60 };
+    const settings = { epochs: 2, learningRate: 1e-2 };
+    const restore = await snapshotParameters(model);
+    await own.zeroShot();
+    const deep = await fitAssayHead('fine-tune', own, rows, measured, { ...settings, layers: 'all' });
+    await saveHead(deep, path, { ...about, tuned: true });
+    (deep as GradientHead).dispose();
+    restore();
+    const shallow = await fitAssayHead('fine-tune', own, rows, measured, { ...settings, layers: 0 });
+    await saveHead(shallow, path, about);
+    const expected = await predictAssayHead(shallow, own);
+    (shallow as GradientHead).dispose();
+    const description = JSON.parse(readFileSync(join(path, 'head.json'), 'utf8'));
+    expect(description.tuned).toBe(false);
+    expect(existsSync(join(path, 'model'))).toBe(false);
+    // A model's folder that belongs to no head of this description is not read.
+    await saveModel(model, join(path, 'model'));
+    const tensors = tf.memory().numTensors;
+    const loaded = await loadHead(path);
+    const again = await predictAssayHead(loaded.head, new VariantFeatures(loaded.models, WILD_TYPE, variants));
+    expect((loaded.head as GradientHead).model).toBe(loaded.models[0]);
+    again.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i]!, 4);
+    });
+    loaded.dispose();
+    expect(tf.memory().numTensors).toBe(tensors);
+  });
+
+  it('keeps the model it stands on when it is saved beside it', async () => {
+    const path = join(folder, 'beside');
+    const itsModel = join(path, 'model');
+    await saveModel(model, itsModel);
+    const head = await fitAssayHead('one-hot', features(), [...variants.keys()].slice(0, 60), measured);
+    const about = { models: [itsModel], wildType: WILD_TYPE, offset: 1, trained: 60 };
+    await expect(saveHead(head, path, about)).rejects.toThrow('save it in another folder');
+    await saveHead(head, path, { ...about, models: [base] });
+    expect(existsSync(itsModel)).toBe(true);
+  });
+
   it('refuses another model and a broken file', async () => {
     const path = join(folder, 'one-hot');
     const other = join(folder, 'other');
