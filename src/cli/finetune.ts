@@ -400,6 +400,7 @@ async function finetuneAssay(
       wildType: assay.wildType,
       offset: options.offset ?? 1,
       trained: all.length,
+      scoring: scoreOptions(options),
       tuned: method === 'fine-tune' && options.layers !== 0,
     });
     if (!options.quiet)

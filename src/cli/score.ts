@@ -12,7 +12,7 @@ import type { ScoreOptions } from '../scoring/schemes.js';
 import type { Variant } from '../scoring/variants.js';
 import { UsageError } from './errors.js';
 import { modelAlphabet } from './modelAlphabet.js';
-import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, givenOption } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 import { type Cell, openTableWriter } from './resumableTable.js';
@@ -21,6 +21,7 @@ import {
   addVariantTableOptions,
   columnNames,
   modelOption,
+  SCORE_SETTINGS,
   type SchemeOptions,
   scoreOptions,
   type VariantTableOptions,
@@ -66,7 +67,8 @@ Schemes:
   mutant-marginals   the same, from one pass on the mutant
   pseudo-perplexity  difference of pseudo-log-likelihoods; without --mutations each sequence's pseudo-perplexity
   log-likelihood     for causal models; without --mutations each sequence's log-likelihood
-  Insertions and deletions always get the difference of pseudo-log-likelihoods.`,
+  Insertions and deletions always get the difference of pseudo-log-likelihoods.
+  A head computes the zero-shot score among its features as finetune was told to.`,
   );
   return addExamples(
     command,
@@ -79,13 +81,14 @@ Schemes:
   );
 }
 
-async function score(fasta: string, options: ScoreCommandOptions): Promise<void> {
+async function score(fasta: string, options: ScoreCommandOptions, command: Command): Promise<void> {
   const perSequence = options.scheme === 'pseudo-perplexity' || options.scheme === 'log-likelihood';
   if (options.model === undefined && options.head === undefined) {
     throw new UsageError('give --model FOLDER, or --head FOLDER with a head that finetune saved');
   }
-  if (options.head !== undefined && options.scheme !== undefined) {
-    throw new UsageError('--scheme is of zero-shot scores: leave it out with --head');
+  const setting = options.head === undefined ? undefined : givenOption(command, SCORE_SETTINGS);
+  if (setting !== undefined) {
+    throw new UsageError(`${setting} is of zero-shot scores, and a head keeps finetune's: leave it out with --head`);
   }
   if (options.matrix && (options.mutations !== undefined || perSequence)) {
     throw new UsageError(
@@ -247,7 +250,7 @@ async function scoreProtein(
     }
   }
   const scores = head
-    ? await predict(head, sequence, where, variants, settings)
+    ? await predict(head, sequence, where, variants, { tokensPerBatch: options.batchTokens, onProgress })
     : await scoreVariants(models, sequence, variants, settings);
   variants.forEach((variant, i) => {
     if (!Number.isNaN(scores[i]!)) return;
@@ -283,11 +286,11 @@ async function classRows({ head, description }: LoadedHead, id: string, sequence
 
 /** A head's predictions, NaN where the models have no token for a variant. */
 async function predict(
-  { head, description, models }: LoadedHead,
+  { head, description, models, scoring }: LoadedHead,
   sequence: string,
   where: string,
   variants: Variant[],
-  settings: ScoreOptions,
+  work: Pick<ScoreOptions, 'tokensPerBatch' | 'onProgress'>,
 ): Promise<Float64Array> {
   const { VariantFeatures } = await import('../scoring/heads/features.js');
   const { predictAssayHead } = await import('../scoring/heads/assayHead.js');
@@ -297,7 +300,8 @@ async function predict(
   }
   const rows = [...variants.keys()].filter((i) => !unscorable(models[0]!, sequence, variants[i]!));
   const known = rows.map((row) => variants[row]!);
-  const predicted = await predictAssayHead(head, new VariantFeatures(models, sequence, known, settings));
+  const features = new VariantFeatures(models, sequence, known, { ...scoring, ...work });
+  const predicted = await predictAssayHead(head, features);
   const scores = new Float64Array(variants.length).fill(Number.NaN);
   rows.forEach((row, i) => {
     scores[row] = predicted[i]!;

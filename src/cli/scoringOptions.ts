@@ -15,6 +15,16 @@ export interface SchemeOptions {
   batchTokens?: number;
 }
 
+/** Those of them that scores depend on. */
+export const SCORE_SETTINGS = [
+  'scheme',
+  'maskTogether',
+  'indels',
+  'perResidue',
+  'window',
+  'windowSize',
+] as const satisfies (keyof SchemeOptions)[];
+
 /** How a table of variants is read. */
 export interface VariantTableOptions {
   offset?: number;

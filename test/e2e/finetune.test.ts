@@ -8,7 +8,11 @@ import { type Engine, startEngine } from '../../src/engines/index.js';
 import { newConfig } from '../../src/model/config.js';
 import { saveModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
-import { singleSubstitutions } from '../../src/scoring/variants.js';
+import { predictAssayHead } from '../../src/scoring/heads/assayHead.js';
+import { VariantFeatures } from '../../src/scoring/heads/features.js';
+import { loadHead } from '../../src/scoring/heads/headFiles.js';
+import type { ScoreOptions } from '../../src/scoring/schemes.js';
+import { readVariant, singleSubstitutions } from '../../src/scoring/variants.js';
 import { runCli } from './cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'finetune-'));
@@ -76,6 +80,29 @@ describe('finetune', () => {
     expect(wrong.stderr).toContain('not the wild type that the head was trained on');
   });
 
+  it('scores with the zero-shot settings that the head was trained with', async () => {
+    const cases = ['K2del', 'T3_V4del', 'R5del', 'Q6_G7insA', 'W8del', 'L11del', 'S13del', 'H16del', 'Y19del', 'G7A'];
+    const table = join(folder, 'indels.csv');
+    writeFileSync(table, `mutant,DMS_score\n${cases.map((name, i) => `${name},${(i * 7) % 5}\n`).join('')}`);
+    const head = join(folder, 'settings');
+    const args = ['--assay', table, '--method', 'fine-tune', '--scheme', 'wt-marginals', '--layers', '0'];
+    expect((await finetune(...args, '--epochs', '1', '--save', head)).code).toBe(0);
+    const scored = await runCli(['score', fasta, '--head', head, '--mutations', table, '--quiet']);
+    expect(scored.code).toBe(0);
+    const loaded = await loadHead(head);
+    const variants = cases.map((name) => readVariant(WILD_TYPE, name));
+    const predict = (options: ScoreOptions) =>
+      predictAssayHead(loaded.head, new VariantFeatures(loaded.models, WILD_TYPE, variants, options));
+    const expected = await predict({ scheme: 'wt-marginals', indels: 'single-pass' });
+    const other = await predict({ indels: 'masked' });
+    loaded.dispose();
+    const lines = scored.stdout.trimEnd().split('\n').slice(1);
+    lines.forEach((line, i) => {
+      expect(Number(line.split(',')[2])).toBeCloseTo(expected[i]!, 4);
+    });
+    expect(Math.max(...expected.map((value, i) => Math.abs(value - other[i]!)))).toBeGreaterThan(0.001);
+  });
+
   it('classifies sequences and residues, and scores with the saved heads', async () => {
     const random = new Random(4);
     const draw = (letters: string) => Array.from({ length: 12 }, () => letters[random.int(letters.length)]).join('');
@@ -118,6 +145,12 @@ describe('finetune', () => {
       ['finetune', '--task', 'sequences', '--assay', long, '--model', model],
       1,
       /long\.csv row 2: 1500 residues, but this model takes 1022: crop the sequence/,
+    ],
+    [
+      'settings that a head has of its own',
+      ['score', fasta, '--head', folder, '--indels', 'masked'],
+      2,
+      /--indels is of zero-shot scores, .* leave it out with --head/,
     ],
     ['a head that is none', ['score', fasta, '--head', folder], 1, /no head\.json/],
   ])('refuses %s', async (_, args, code, message) => {

@@ -7,9 +7,13 @@ import { syncFolder, writeFileAtomic } from '../../data/files.js';
 import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
 import { readSafetensors, type WritableTensor, writeSafetensors } from '../../model/safetensors.js';
+import type { ScoreOptions } from '../schemes.js';
 import { type AssayHead, METHODS, type Method } from './assayHead.js';
 import type { Classification } from './classifier.js';
 import { GradientHead, LOSSES, type Loss } from './gradientHead.js';
+
+/** How the zero-shot score is computed that a head has as a feature; nothing that only decides the speed. */
+export type HeadScoring = Pick<ScoreOptions, 'scheme' | 'maskTogether' | 'indels' | 'perResidue' | 'window'>;
 
 /** What a head's `head.json` says. */
 export interface HeadDescription {
@@ -23,6 +27,8 @@ export interface HeadDescription {
   offset: number;
   /** Variants that it was trained on. */
   trained: number;
+  /** Absent in heads of before it was written. */
+  scoring?: HeadScoring;
   /** Ridge penalty, or what a fine-tuned head predicts by. */
   alpha?: number;
   loss?: Loss;
@@ -64,6 +70,8 @@ export async function saveHead(
     wildType: string;
     offset: number;
     trained: number;
+    /** What its `VariantFeatures` were made with. */
+    scoring?: ScoreOptions;
     /** Whether the model's layers were trained too. */
     tuned?: boolean;
     task?: Classification;
@@ -85,6 +93,7 @@ export async function saveHead(
     wildType,
     offset,
     trained,
+    scoring: task ? undefined : scoringOf(about.scoring),
     tuned,
     task,
     classes,
@@ -117,6 +126,11 @@ export async function saveHead(
   await writeFileAtomic(jsonPath, `${JSON.stringify(description, null, 2)}\n`);
 }
 
+/** The settings with `VariantFeatures`' default. */
+function scoringOf({ scheme, maskTogether, indels, perResidue, window }: HeadScoring = {}): HeadScoring {
+  return { scheme, maskTogether, indels: indels ?? 'single-pass', perResidue, window };
+}
+
 /** Whether the head that a `head.json` describes has a model of its own beside it. */
 function hasTunedModel(json: string): boolean {
   try {
@@ -142,8 +156,9 @@ export function checkHeadFolder(folder: string, models: readonly string[]): void
 export interface LoadedHead {
   head: AssayHead;
   description: HeadDescription;
-  /** Models that features come from. */
+  /** Models that features come from, and how: what `VariantFeatures` is to be made with. */
   models: LanguageModel[];
+  scoring: HeadScoring;
   dispose(): void;
 }
 
@@ -171,6 +186,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
   if (modelFolders && modelFolders.length !== named.length) {
     throw new InputError(`${path} stands on ${named.length} models; ${modelFolders.length} were given`);
   }
+  const scoring = scoringOf(description.scoring);
   const models: LanguageModel[] = [];
   let own: LanguageModel | undefined;
   const dispose = () => {
@@ -206,7 +222,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
         alpha: description.alpha ?? Number.NaN,
       };
       checkUnchanged();
-      return { head, description, models, dispose };
+      return { head, description, models, scoring, dispose };
     }
     const { loss, scale, prior } = description;
     if (!loss || !LOSSES.includes(loss) || !scale || !prior) {
@@ -225,7 +241,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
       trained.dispose();
       dispose();
     };
-    return { head: Object.assign(trained, { method }), description, models, dispose: end };
+    return { head: Object.assign(trained, { method }), description, models, scoring, dispose: end };
   } catch (error) {
     dispose();
     throw error;

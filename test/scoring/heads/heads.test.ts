@@ -121,6 +121,34 @@ describe('heads', () => {
     loaded.dispose();
   });
 
+  it('remembers how its zero-shot score is computed, and takes a head without that for one of the defaults', async () => {
+    const path = join(folder, 'scoring');
+    const deletions = ['K2del', 'T3del', 'V4_R5del', 'Q6del', 'W8_A9del', 'L11del', 'S13del', 'H16del'];
+    const indels = deletions.map((text) => readVariant(WILD_TYPE, text));
+    const settings = { scheme: 'wt-marginals', indels: 'masked', window: { mode: 'optimal', size: 16 } } as const;
+    const all = [...indels, ...variants.slice(0, 20)];
+    const own = new VariantFeatures([model], WILD_TYPE, all, settings);
+    const head = await fitAssayHead('fine-tune', own, [...all.keys()], measured, { layers: 0, epochs: 1 });
+    const about = { models: [base], wildType: WILD_TYPE, offset: 1, trained: all.length };
+    await saveHead(head, path, { ...about, scoring: { ...settings, tokensPerBatch: 99 } });
+    const expected = await predictAssayHead(head, own);
+    (head as GradientHead).dispose();
+    const loaded = await loadHead(path);
+    expect(loaded.scoring).toEqual(settings);
+    const again = new VariantFeatures(loaded.models, WILD_TYPE, all, loaded.scoring);
+    (await predictAssayHead(loaded.head, again)).forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i]!, 4);
+    });
+    loaded.dispose();
+    const json = join(path, 'head.json');
+    const { scoring, tuned, ...old } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(scoring).toEqual(settings);
+    writeFileSync(json, JSON.stringify(old));
+    const older = await loadHead(path);
+    expect(older.scoring).toEqual({ indels: 'single-pass' });
+    older.dispose();
+  });
+
   it('saved over another head leaves nothing of it', async () => {
     const rows = [...variants.keys()].slice(0, 60);
     const own = features();
