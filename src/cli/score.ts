@@ -249,8 +249,13 @@ async function scoreProtein(
       warnings.add(`${unknown} in a sequence, their positions not scored`, where);
     }
   }
+  // Of the unchanged sequence a zero-shot score is 0, and a head predicts a value as of any other.
+  const unchanged: Variant[] = head && options.matrix ? [{ name: 'WT', edits: [] }] : [];
   const scores = head
-    ? await predict(head, sequence, where, variants, { tokensPerBatch: options.batchTokens, onProgress })
+    ? await predict(head, sequence, where, [...variants, ...unchanged], {
+        tokensPerBatch: options.batchTokens,
+        onProgress,
+      })
     : await scoreVariants(models, sequence, variants, settings);
   variants.forEach((variant, i) => {
     if (!Number.isNaN(scores[i]!)) return;
@@ -259,11 +264,12 @@ async function scoreProtein(
   });
   if (!options.matrix) return variants.map((variant, i) => [id, variant.name, rounded(scores[i]!)]);
 
+  const ofWildType = unchanged.length > 0 ? rounded(scores.at(-1)!) : 0;
   const rows = [...sequence].map((residue, i): Cell[] => [
     id,
     i + (options.offset ?? 1),
     residue,
-    ...letters.map((other) => (other === residue ? 0 : null)),
+    ...letters.map((other) => (other === residue ? ofWildType : null)),
   ]);
   variants.forEach(({ edits }, i) => {
     const { start, residues } = edits[0]!;

@@ -63,7 +63,7 @@ describe('finetune', () => {
     expect(saved.code).toBe(0);
     expect(JSON.parse(readFileSync(join(head, 'head.json'), 'utf8')).method).toBe(method);
     const mutations = join(folder, 'm.csv');
-    writeFileSync(mutations, 'mutant\nK2A\nK2L\nK2*\n');
+    writeFileSync(mutations, 'mutant\nK2A\nK2L\nK2*\nWT\n');
     const scored = await runCli(['score', fasta, '--head', head, '--mutations', mutations]);
     expect(scored.code).toBe(0);
     const values = scored.stdout
@@ -73,6 +73,16 @@ describe('finetune', () => {
       .map((line) => line.split(',')[2]);
     expect(values[2]).toBe('');
     expect(values.slice(0, 2).map(Number).every(Number.isFinite)).toBe(true);
+    const matrix = fromCSV((await runCli(['score', fasta, '--head', head, '--matrix'])).stdout).objects() as Record<
+      string,
+      number
+    >[];
+    const of = (row: number, letter: string) => matrix[row]![letter]!;
+    const shown = [of(1, 'A'), of(1, 'L'), of(1, 'K'), of(0, 'M')];
+    shown.forEach((value, i) => {
+      expect(value).toBeCloseTo(Number(values[[0, 1, 3, 3][i]!]), 5);
+    });
+    expect(of(1, 'K')).not.toBe(0);
     const other = join(folder, 'other.fasta');
     writeFileSync(other, '>other\nMKAVRQGWAALLSEKHNDYP\n');
     const wrong = await runCli(['score', other, '--head', head]);
