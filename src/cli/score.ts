@@ -223,7 +223,7 @@ async function scoreProtein(
   const where = `${file}:${line}, record ${id}`;
   const settings = { ...scoreOptions(options), onProgress };
   const scheme = options.scheme ?? defaultScheme(models[0]!);
-  if (head?.description.task) return classRows(head, id, sequence);
+  if (head?.description.task) return classRows(head, id, sequence, options.offset);
   if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
@@ -279,13 +279,18 @@ async function scoreProtein(
 }
 
 /** What a classification head says: one row a sequence or a residue, with the probability as the score. */
-async function classRows({ head, description }: LoadedHead, id: string, sequence: string): Promise<Cell[][]> {
+async function classRows(
+  { head, description }: LoadedHead,
+  id: string,
+  sequence: string,
+  offset = 1,
+): Promise<Cell[][]> {
   const { classify } = await import('../scoring/heads/classifier.js');
   if (head.method !== 'fine-tune') throw new Error('a classification head is a fine-tuned one');
   const [predictions] = await classify(head, description.task!, description.classes!, [sequence]);
   return predictions!.map(({ label, probability }, i) =>
     description.task === 'residues'
-      ? [id, i + 1, sequence[i]!, label, rounded(probability)]
+      ? [id, i + offset, sequence[i]!, label, rounded(probability)]
       : [id, label, rounded(probability)],
   );
 }

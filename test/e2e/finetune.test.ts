@@ -128,7 +128,7 @@ describe('finetune', () => {
 
     for (const [task, file, header, first] of [
       ['sequences', whole, 'sequence_id,label,score', 'a,basic,'],
-      ['residues', residues, 'sequence_id,position,residue,label,score', 'a,1,K,+,'],
+      ['residues', residues, 'sequence_id,position,residue,label,score', 'a,24,K,+,'],
     ] as const) {
       const head = join(folder, task);
       const args = ['finetune', '--task', task, '--assay', file, '--split', 'random', '--save', head, ...common];
@@ -137,7 +137,7 @@ describe('finetune', () => {
       const rows = fromCSV(trained.stdout).objects() as Record<string, string & number>[];
       expect(rows.map(({ fold }) => String(fold))).toEqual(['1', '2', '3', 'all']);
       expect(rows.at(-1)!.accuracy).toBeGreaterThan(0.8);
-      const scored = await runCli(['score', proteins, '--head', head]);
+      const scored = await runCli(['score', proteins, '--head', head, '--offset', '24']);
       expect(scored.stdout.split('\n')[0]).toBe(header);
       expect(scored.stdout.split('\n')[1]).toContain(first);
     }
