@@ -13,7 +13,7 @@ import type { Split } from '../scoring/heads/folds.js';
 import type { Metrics } from '../scoring/metrics.js';
 import { UsageError } from './errors.js';
 import { modelAlphabet } from './modelAlphabet.js';
-import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, givenOption, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 import {
@@ -21,6 +21,7 @@ import {
   addVariantTableOptions,
   columnNames,
   modelOption,
+  SCORE_SETTINGS,
   type SchemeOptions,
   scoreOptions,
   type VariantTableOptions,
@@ -57,6 +58,22 @@ const METHOD_NAMES = [
   'site-embedding',
   'fine-tune',
 ] as const;
+
+/** Options of assays, which classes have no use for. */
+const OF_ASSAYS = [
+  'wildType',
+  'method',
+  'trainSize',
+  'repeats',
+  'skipMissing',
+  'alpha',
+  'loss',
+  'offset',
+  'skipMismatches',
+  'mutantColumn',
+  'scoreColumn',
+  ...SCORE_SETTINGS,
+] as const satisfies (keyof FinetuneOptions)[];
 
 /** `protein-lm finetune`: heads that learn from assays. */
 export function finetuneCommand(): Command {
@@ -105,6 +122,7 @@ export function finetuneCommand(): Command {
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
   command.action(async (options: FinetuneOptions) => {
+    checkUsage(options, command);
     const release = options.save === undefined ? undefined : await lockFolder(options.save);
     await finetune(options).finally(release);
   });
@@ -145,14 +163,33 @@ function sizes(text: string, before: number[] | undefined): number[] {
 
 type Row = Record<string, string | number | null>;
 
-async function finetune(options: FinetuneOptions): Promise<void> {
-  const output = tableOutput(options);
+/** @throws UsageError for options that exclude each other, or that the task would not look at */
+function checkUsage(options: FinetuneOptions, command: Command): void {
   if ((options.assay === undefined) === (options.assays === undefined)) {
     throw new UsageError('give either --assay FILE or --assays FOLDER');
   }
   if (options.assays !== undefined && options.save !== undefined) {
     throw new UsageError('--save is for the head of one --assay');
   }
+  if (options.assays !== undefined && options.wildType !== undefined) {
+    throw new UsageError(
+      '--wild-type is that of one --assay: with --assays give --reference, or FASTA files beside them',
+    );
+  }
+  if (options.assays === undefined && options.reference !== undefined) {
+    throw new UsageError('--reference is of --assays: give --wild-type with --assay');
+  }
+  const { task, split = [] } = options;
+  if (task === 'fitness') return;
+  const given = givenOption(command, OF_ASSAYS);
+  if (given !== undefined) throw new UsageError(`${given} is of --task fitness: leave it out with --task ${task}`);
+  const other = split.find((name) => name !== 'random');
+  if (other !== undefined)
+    throw new UsageError(`--split ${other} is of --task fitness: --task ${task} has random folds`);
+}
+
+async function finetune(options: FinetuneOptions): Promise<void> {
+  const output = tableOutput(options);
   await modelAlphabet(options.model, 'finetune', ['protein']);
   if (options.save !== undefined) {
     const { checkHeadFolder } = await import('../scoring/heads/headFiles.js');

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromCSV } from 'arquero';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { UsageError } from '../../src/cli/errors.js';
+import { finetuneCommand } from '../../src/cli/finetune.js';
 import { Random } from '../../src/data/random.js';
 import { type Engine, startEngine } from '../../src/engines/index.js';
 import { newConfig } from '../../src/model/config.js';
@@ -41,6 +43,14 @@ afterAll(async () => {
 });
 const finetune = (...args: string[]) =>
   runCli(['finetune', '--assay', assay, '--wild-type', fasta, '--model', model, '--quiet', ...args]);
+
+/** What finetune says of its usage before it looks at any file. */
+const refusal = async (...args: string[]): Promise<string> => {
+  const command = finetuneCommand().exitOverride();
+  const error = await command.parseAsync(['--model', 'none', ...args], { from: 'user' }).catch((caught) => caught);
+  expect(error).toBeInstanceOf(UsageError);
+  return error.message;
+};
 
 describe('finetune', () => {
   it('cross-validates heads on every split and in low-N', async () => {
@@ -144,6 +154,25 @@ describe('finetune', () => {
     writeFileSync(whole, 'sequence,label\nMKT,HH\n');
     const bad = await runCli(['finetune', '--task', 'residues', '--assay', whole, ...common]);
     expect(bad.stderr).toMatch(/row 1: 2 labels for 3 residues/);
+  });
+
+  it.each([
+    [
+      ['--task', 'residues', '--method', 'fine-tune'],
+      '--method is of --task fitness: leave it out with --task residues',
+    ],
+    [['--task', 'sequences', '--train-size', '24'], '--train-size is of --task fitness'],
+    [['--task', 'sequences', '--loss', 'ranking'], '--loss is of --task fitness'],
+    [['--task', 'sequences', '--wild-type', 'x'], '--wild-type is of --task fitness'],
+    [['--task', 'sequences', '--indels', 'masked'], '--indels is of --task fitness'],
+    [['--task', 'sequences', '--split', 'random', 'modulo'], '--split modulo is of --task fitness'],
+    [['--reference', 'x'], '--reference is of --assays'],
+  ])('%j would be ignored, and is refused', async (args, message) => {
+    await expect(refusal('--assay', 'x', ...args)).resolves.toContain(message);
+  });
+
+  it('refuses one wild type for several assays', async () => {
+    await expect(refusal('--assays', 'x', '--wild-type', 'y')).resolves.toContain('--wild-type is that of one --assay');
   });
 
   it.each<[string, string[], number, RegExp]>([
