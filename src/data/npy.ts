@@ -12,3 +12,23 @@ export function npyHeader(descr: string, shape: readonly number[]): Buffer {
   header[NPY_HEADER - 1] = 10;
   return header;
 }
+
+/**
+ * An array's name as that of a member of an `.npz`. Zip files have paths for names, and readers refuse those that lead
+ * out of the archive: a name with `..` between slashes, a slash at its start, a drive letter or a backslash is
+ * percent-encoded as in a URL, and so is one with a percent sign, so that decoding any of them gives the array's name.
+ *
+ * @example npzName('A:1') // 'A%3A1'
+ */
+export function npzName(name: string): string {
+  return /^\/|^[a-zA-Z]:|[\\%]|(^|\/)\.\.\//.test(name) ? encodeURIComponent(name) : name;
+}
+
+/** The name of the array that a member of an `.npz` holds: what `npzName` was given. */
+export function arrayName(member: string): string {
+  try {
+    return decodeURIComponent(member);
+  } catch {
+    return member; // Written by another program, with a percent sign of its own.
+  }
+}

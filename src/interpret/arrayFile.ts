@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
-import { npyHeader } from '../data/npy.js';
+import { npyHeader, npzName } from '../data/npy.js';
 
 export interface ArraySpec {
   name: string;
@@ -30,6 +30,7 @@ export const ARRAY_FORMATS = ['.npy', '.npz', '.safetensors'] as const;
  * Until `close` it has a temporary name.
  * @param strings small texts that belong to the arrays, by name: `.npz` has them as arrays of text, `.safetensors` as
  * metadata, `.npy` in a file of JSON beside it, `FILE.npy.json`
+ * The arrays of an `.npz` have names as `npzName` gives them.
  * @throws InputError for another extension, and for several arrays in an `.npy`
  */
 export async function createArrayFile(
@@ -61,12 +62,15 @@ async function streamFile(
   arrays: readonly ArraySpec[],
 ): Promise<ArrayFile> {
   const file: FileHandle = await open(temporary, 'w');
-  await file.write(header);
   let left = arrays.reduce((sum, { shape }) => sum + size(shape), 0);
   const discard = async (): Promise<void> => {
-    await file.close();
+    await file.close().catch(() => {});
     await rm(temporary, { force: true });
   };
+  await file.writeFile(header).catch(async (error) => {
+    await discard();
+    throw error;
+  });
   return {
     async write(values) {
       left -= values.length;
@@ -94,14 +98,28 @@ async function zipFile(
   zip.outputStream.pipe(out);
   const done = finished(out);
   done.catch(() => {});
-  for (const [name, text] of Object.entries(strings)) zip.addBuffer(npyText(text), `${name}.npy`, { compress: false });
-  const streams = arrays.map(({ name, shape }) => {
-    const stream = new PassThrough({ highWaterMark: 2 ** 22 });
-    const header = npyHeader('<f4', shape);
-    zip.addReadStream(stream, `${name}.npy`, { compress: false, size: header.length + 4 * size(shape) });
-    stream.write(header);
-    return stream;
-  });
+  const streams: PassThrough[] = [];
+  const discard = async (): Promise<void> => {
+    for (const stream of streams) stream.destroy();
+    out.destroy();
+    await done.catch(() => {});
+    await rm(temporary, { force: true });
+  };
+  try {
+    for (const [name, text] of Object.entries(strings)) {
+      zip.addBuffer(npyText(text), `${npzName(name)}.npy`, { compress: false });
+    }
+    for (const { name, shape } of arrays) {
+      const stream = new PassThrough({ highWaterMark: 2 ** 22 });
+      const header = npyHeader('<f4', shape);
+      zip.addReadStream(stream, `${npzName(name)}.npy`, { compress: false, size: header.length + 4 * size(shape) });
+      stream.write(header);
+      streams.push(stream);
+    }
+  } catch (error) {
+    await discard();
+    throw error;
+  }
   zip.end();
   let at = 0;
   let left = arrays.length ? size(arrays[0].shape) : 0;
@@ -128,12 +146,7 @@ async function zipFile(
       await file.close();
       await rename(temporary, path);
     },
-    async discard() {
-      for (const stream of streams) stream.destroy();
-      out.destroy();
-      await done.catch(() => {});
-      await rm(temporary, { force: true });
-    },
+    discard,
   };
 }
 

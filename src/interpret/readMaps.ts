@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { extname } from 'node:path';
 import { InputError } from '../data/errors.js';
+import { arrayName } from '../data/npy.js';
 import { SafetensorsFile } from '../model/safetensors.js';
 
 /** The maps of one protein, as `protein-lm attention` exports them. */
@@ -191,7 +192,7 @@ function openNpz(path: string): Arrays {
         const letters = points.filter((point) => point > 0).map((point) => String.fromCodePoint(point));
         result.strings.set(name, letters.join(''));
       } else if (descr === '<f4') {
-        result.arrays.set(name, floats(path, from, values));
+        result.arrays.set(arrayName(name), floats(path, from, values));
       }
     }
     return result;

@@ -6,7 +6,7 @@ import yazl from 'yazl';
 import { createArrowFile } from '../data/arrowFile.js';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
-import { NPY_HEADER, npyHeader } from '../data/npy.js';
+import { NPY_HEADER, npyHeader, npzName } from '../data/npy.js';
 import type { Pool } from './embeddings.js';
 
 /** One sequence's embedding: [D], or [residues, D] flat. */
@@ -34,7 +34,7 @@ export interface EmbeddingWriter {
  * - `arrow` columns `sequence_id`, `embedding`.
  *
  * One vector a residue (`none`):
- * - `npz`, `safetensors` an array [residues, D] named by each identifier;
+ * - `npz`, `safetensors` an array [residues, D] named by each identifier, in `npz` as `npzName` gives it;
  * - `arrow` columns `sequence_id`, `position`, `residue`, `embedding`;
  * - `npy` [residues, D], for a single sequence.
  *
@@ -87,7 +87,10 @@ async function temporaryFile(path: string): Promise<{
 
 async function npyWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
   const { file, name, append, discard } = await temporaryFile(path);
-  await append(npyHeader('<f4', [0, size]));
+  await append(npyHeader('<f4', [0, size])).catch(async (error) => {
+    await discard();
+    throw error;
+  });
   const ids: string[] = [];
   let rows = 0;
   return {
@@ -131,7 +134,7 @@ async function npzWriter(path: string, perResidue: boolean, size: number): Promi
         return;
       }
       names.add(id);
-      add(id, [npyHeader('<f4', [values.length / size, size]), bytesOf(values)]);
+      add(npzName(id), [npyHeader('<f4', [values.length / size, size]), bytesOf(values)]);
       // The archive's writer falls behind the model only where the disk does: then wait for it.
       if (stream.writableNeedDrain) await new Promise<void>((resolve) => stream.once('drain', () => resolve()));
     },
@@ -175,6 +178,7 @@ async function npzWriter(path: string, perResidue: boolean, size: number): Promi
 async function safetensorsWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
   // The header comes first in the file and is known last: the tensors wait in a file of their own.
   const body = await temporaryFile(`${path}.body`);
+  const name = `${path}.${process.pid}.tmp`;
   const names = new UniqueNames(path);
   const tensors: Record<string, { dtype: 'F32'; shape: number[]; data_offsets: [number, number] }> =
     Object.create(null);
@@ -201,7 +205,6 @@ async function safetensorsWriter(path: string, perResidue: boolean, size: number
       const padded = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
       padded.writeBigUInt64LE(BigInt(padded.length - 8));
       json.copy(padded, 8);
-      const name = `${path}.${process.pid}.tmp`;
       const source = (async function* () {
         yield padded;
         if (bytes > 0) yield* createReadStream(body.name);
@@ -210,7 +213,10 @@ async function safetensorsWriter(path: string, perResidue: boolean, size: number
       await body.discard();
       await rename(name, path);
     },
-    abort: body.discard,
+    async abort() {
+      await body.discard();
+      await rm(name, { force: true });
+    },
   };
 }
 

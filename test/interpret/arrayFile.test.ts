@@ -3,10 +3,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { npzName } from '../../src/data/npy.js';
 import { createArrayFile } from '../../src/interpret/arrayFile.js';
 import { strongestPairs } from '../../src/interpret/pairs.js';
 import { readMaps } from '../../src/interpret/readMaps.js';
 import { readSafetensors } from '../../src/model/safetensors.js';
+import { openEmbeddingWriter } from '../../src/scoring/embeddingFiles.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'arrays-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -76,6 +78,46 @@ describe('array files', () => {
     const bytes = readFileSync(await write('y.npy', ARRAYS.slice(0, 1)));
     expect(bytes.readUInt16LE(8) + 10).toBe(128);
     expect(bytes.length).toBe(128 + 24);
+  });
+
+  const PATHS = ['A:1', '/x', '../y', 'a/../b', 'c\\d', 'A%3A1', 'e/f', '..', 'sp|P1'];
+
+  it('names the members of an npz so that none is a path out of it', async () => {
+    const path = join(folder, 'paths.npz');
+    const arrays = PATHS.map((name) => ({ name, shape: [1, 1, 3, 3] }));
+    const strings = {
+      sequences: JSON.stringify(Object.fromEntries(PATHS.map((name) => [name, 'M']))),
+      layers: '[1]',
+      heads: '[1]',
+      tokens: 'all',
+    };
+    const file = await createArrayFile(path, arrays, strings);
+    for (const i of PATHS.keys()) await file.write(new Float32Array(9).fill(i));
+    await file.close();
+    expect(readMaps(path).map(({ id, maps }) => [id, [...maps[0]]])).toEqual(PATHS.map((name, i) => [name, [i]]));
+    // A zip's directory: a record of each member, its name after 42 more bytes.
+    const records = readFileSync(path).toString('latin1').split('PK\x01\x02').slice(1);
+    const names = records.map((record) => /^(.+?)\.npy/s.exec(record.slice(42))![1]!);
+    expect(names).toHaveLength(4 + PATHS.length);
+    expect(names.slice(4).map(decodeURIComponent)).toEqual(PATHS);
+    expect(names.slice(4)).toEqual(expect.arrayContaining(['A%3A1', 'A%253A1', '..%2Fy', 'e/f', '..', 'sp|P1']));
+  });
+
+  it('leaves nothing where it cannot begin', async () => {
+    const unnameable = [{ name: '%\ud800', shape: [1] }];
+    await expect(createArrayFile(join(folder, 'half.npz'), unnameable)).rejects.toThrow();
+    expect(readdirSync(folder).filter((name) => name.includes('half'))).toEqual([]);
+  });
+
+  it('writes embeddings of residues under the same names', async () => {
+    const path = join(folder, 'embeddings.npz');
+    const writer = await openEmbeddingWriter(path, 'npz', 'none', 2);
+    for (const id of PATHS) await writer.append({ id, sequence: 'M', values: Float32Array.of(1, 2) });
+    await expect(writer.append({ id: 'A:1', sequence: 'M', values: Float32Array.of(1, 2) })).rejects.toThrow('twice');
+    await writer.close();
+    const bytes = readFileSync(path).toString('latin1');
+    for (const id of PATHS) expect(bytes).toContain(`${npzName(id)}.npy`);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
   it('refuses what it cannot write, and leaves nothing when discarded', async () => {
