@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { type ColumnTable, fromArrow, fromJSON, table } from 'arquero';
+import { type ColumnTable, fromArrow, fromCSV, fromJSON, table } from 'arquero';
 import { InputError } from '../data/errors.js';
 
 /** Names of the columns to read; what is absent here has ProteinGym's name, or one of `COLUMN_NAMES`. */
@@ -85,70 +85,39 @@ function text(bytes: Uint8Array): string {
 
 function readDelimited(content: string, delimiter: string, path: string): ColumnTable {
   if (content.trim() === '') throw new InputError(`${path} is empty; a table of variants is needed`);
-  const [header = [], ...rows] = delimitedRows(content.replace(/^[\r\n]+/, ''), delimiter, path);
-  const isEmpty = (cell: string) => cell.trim() === '';
-  // Spreadsheets end every line with the delimiters of empty columns.
-  const width = header.findLastIndex((name) => !isEmpty(name)) + 1;
-  rows.forEach((row, i) => {
-    const last = row.findLastIndex((cell) => !isEmpty(cell)) + 1;
-    if (last <= width) return;
-    const name = delimiter === '\t' ? 'tab' : 'comma';
-    throw new InputError(
-      `${path} row ${i + 1} has ${last} cells, its header names ${width} columns; put a cell that holds a ${name} in ` +
-        "double quotes, join the mutations of one variant by ':', or name the column",
-    );
+  const text = content.replace(/^[\r\n]+/, '');
+  // arquero takes as many cells of a row as the first row has: one of empty cells goes before all, with as many as any.
+  const most = text.split('\n').reduce((cells, line) => Math.max(cells, line.split(delimiter).length), 2);
+  const padded = `${delimiter.repeat(most - 1)}\n${text}`;
+  // The header is read as a row, so that a name that occurs twice is seen.
+  const cells = fromCSV(padded, { delimiter, header: false, autoType: false });
+  const parsed = cells.columnNames().map((column) => {
+    const [, header, ...values] = [...cells.array(column)] as (string | null | undefined)[];
+    return { name: header?.trim() ?? '', values };
   });
-  const columns = new Map<string, (string | null)[]>();
-  header.slice(0, width).forEach((cell, i) => {
-    const name = cell.trim() || `col${i + 1}`;
+  // Spreadsheets end every line with the delimiters of empty columns.
+  const isEmpty = (cell?: string | null) => (cell ?? '').trim() === '';
+  const width = parsed.findLastIndex(({ name }) => name !== '') + 1;
+  const wide = parsed.slice(width).map(({ values }) => values.findIndex((value) => !isEmpty(value)));
+  const row = Math.min(...wide.filter((place) => place !== -1));
+  if (row !== Number.POSITIVE_INFINITY) {
+    const count = parsed.findLastIndex(({ values }) => !isEmpty(values[row])) + 1;
+    throw new InputError(
+      `${path} row ${row + 1} has ${count} cells, its header names ${width} columns; put a cell that holds a ` +
+        `${delimiter === '\t' ? 'tab' : 'comma'} in double quotes, join the mutations of one variant by ':', or name ` +
+        'the column',
+    );
+  }
+  const columns = new Map<string, unknown[]>();
+  for (const [i, { name: header, values }] of parsed.slice(0, width).entries()) {
+    const name = header || `col${i + 1}`;
     if (columns.has(name)) throw new InputError(`${path} has two columns named ${name}; rename one`);
     columns.set(
       name,
-      rows.map((row) => row[i] || null),
+      values.map((value) => value ?? null),
     );
-  });
-  return table([...columns]);
-}
-
-/**
- * Rows of delimited text (RFC 4180): a cell in double quotes may hold the delimiter, ends of lines, and quotes doubled.
- * A blank line is a row of one empty cell.
- */
-function delimitedRows(content: string, delimiter: string, path: string): string[][] {
-  const rows: string[][] = [];
-  let row: string[] = [];
-  let at = 0;
-  while (at < content.length) {
-    let cell = '';
-    if (content[at] === '"') {
-      let start = at + 1;
-      for (;;) {
-        const end = content.indexOf('"', start);
-        if (end === -1) {
-          throw new InputError(
-            `${path} row ${rows.length}, cell ${row.length + 1}: no double quote closes it; add one`,
-          );
-        }
-        cell += content.slice(start, end);
-        at = end + 1;
-        if (content[at] !== '"') break;
-        cell += '"';
-        start = at + 1;
-      }
-    }
-    const start = at;
-    while (at < content.length && content[at] !== delimiter && content[at] !== '\n' && content[at] !== '\r') at++;
-    row.push(cell + content.slice(start, at));
-    if (content[at] === delimiter) {
-      at++;
-      continue;
-    }
-    at += content.startsWith('\r\n', at) ? 2 : 1;
-    rows.push(row);
-    row = [];
   }
-  if (row.length > 0) rows.push(row);
-  return rows;
+  return table([...columns]);
 }
 
 /**

@@ -99,7 +99,6 @@ describe('what is wrong is said in one line, with the row', () => {
     ],
     ['wide.tsv', 'mutant\tDMS_score\nM1A\t1\t\tnote\n', /wide\.tsv row 1 has 4 cells, .* a cell that holds a tab/],
     ['nameless.csv', 'mutant,DMS_score,\nM1A,1,high\n', /nameless\.csv row 1 has 3 cells, its header names 2 columns/],
-    ['unquoted.csv', rows('M1A,1', '"K2A,1'), /unquoted\.csv row 2, cell 1: no double quote closes it/],
     ['nan.csv', rows('M1A,1', 'K2A,NaN'), /nan\.csv row 2 has no measured value/],
     ['hole.csv', rows('M1A,1', 'K2A,'), /hole\.csv row 2 has no measured value/],
     ['short.csv', rows('M1A,1', 'K2A'), /short\.csv row 2 has no measured value/],
