@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { finished, pipeline } from 'node:stream/promises';
 import { type DataType, fixedSizeList, float32, int32, utf8 } from '@uwdata/flechette';
 import yazl from 'yazl';
+import { extent } from '../data/arrays.js';
 import { createArrowFile } from '../data/arrowFile.js';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
@@ -141,7 +142,7 @@ async function npzWriter(path: string, perResidue: boolean, size: number): Promi
     async close() {
       if (body) {
         const { ids } = names;
-        const width = Math.max(1, ...ids.map((id) => [...id].length));
+        const width = Math.max(1, extent(ids.map((id) => [...id].length))[1]);
         const letters = new Uint32Array(ids.length * width);
         ids.forEach((id, row) => {
           [...id].forEach((letter, i) => {
