@@ -13,7 +13,7 @@ import type { Split } from '../scoring/heads/folds.js';
 import type { Metrics } from '../scoring/metrics.js';
 import { UsageError } from './errors.js';
 import { modelAlphabet } from './modelAlphabet.js';
-import { addCommonOptions, addExamples, type CommonOptions, givenOption, number, wholeNumber } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, givenFlags, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 import {
@@ -181,8 +181,9 @@ function checkUsage(options: FinetuneOptions, command: Command): void {
   }
   const { task, split = [] } = options;
   if (task === 'fitness') return;
-  const given = givenOption(command, OF_ASSAYS);
-  if (given !== undefined) throw new UsageError(`${given} is of --task fitness: leave it out with --task ${task}`);
+  const given = givenFlags(command, OF_ASSAYS);
+  if (given.length > 0)
+    throw new UsageError(`${given.join(', ')} is of --task fitness: leave it out with --task ${task}`);
   const other = split.find((name) => name !== 'random');
   if (other !== undefined)
     throw new UsageError(`--split ${other} is of --task fitness: --task ${task} has random folds`);

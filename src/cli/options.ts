@@ -46,15 +46,6 @@ export function addPrecisionOption(command: Command): Command {
   );
 }
 
-/** The first of some options that the command line gives, as it is written there; a default counts as not given. */
-export function givenOption(command: Command, names: readonly string[]): string | undefined {
-  const given = command.options.find((option) => {
-    const name = option.attributeName();
-    return names.includes(name) && command.getOptionValueSource(name) === 'cli';
-  });
-  return given?.long;
-}
-
 /** Adds the examples that `--help` ends with. */
 export function addExamples(command: Command, ...examples: string[]): Command {
   return command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n`);

@@ -12,7 +12,7 @@ import type { ScoreOptions } from '../scoring/schemes.js';
 import type { Variant } from '../scoring/variants.js';
 import { UsageError } from './errors.js';
 import { modelAlphabet } from './modelAlphabet.js';
-import { addCommonOptions, addExamples, type CommonOptions, givenOption } from './options.js';
+import { addCommonOptions, addExamples, type CommonOptions, givenFlags } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 import { type Cell, openTableWriter } from './resumableTable.js';
@@ -86,9 +86,11 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   if (options.model === undefined && options.head === undefined) {
     throw new UsageError('give --model FOLDER, or --head FOLDER with a head that finetune saved');
   }
-  const setting = options.head === undefined ? undefined : givenOption(command, SCORE_SETTINGS);
-  if (setting !== undefined) {
-    throw new UsageError(`${setting} is of zero-shot scores, and a head keeps finetune's: leave it out with --head`);
+  const settings = options.head === undefined ? [] : givenFlags(command, SCORE_SETTINGS);
+  if (settings.length > 0) {
+    throw new UsageError(
+      `${settings.join(', ')} is of zero-shot scores, and a head keeps finetune's: leave it out with --head`,
+    );
   }
   if (options.matrix && (options.mutations !== undefined || perSequence)) {
     throw new UsageError(
