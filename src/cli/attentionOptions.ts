@@ -64,3 +64,13 @@ export function attentionFields(options: AttentionOptions): Partial<AttentionCon
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
+
+/**
+ * An attention with what the options give: its other fields stay where its kind does, and are left to the defaults of
+ * the new kind where it does not.
+ */
+export function changeAttention(attention: AttentionConfig, options: AttentionOptions): Partial<AttentionConfig> {
+  const fields = attentionFields(options);
+  const same = fields.kind === undefined || fields.kind === attention.kind;
+  return same ? { ...attention, ...fields } : { causal: attention.causal, ...fields };
+}

@@ -7,6 +7,7 @@ import {
   type AttentionOptions,
   addAttentionOptions,
   attentionFields,
+  changeAttention,
   checkAttentionOptions,
 } from './attentionOptions.js';
 import { UsageError } from './errors.js';
@@ -38,8 +39,8 @@ export function convertCommand(): Command {
 
 async function convert(options: ConvertOptions): Promise<void> {
   const { from, out, length, seed, quiet } = options;
-  const fields = attentionFields(options);
-  if (Object.keys(fields).length === 0 && length === undefined) {
+  const given = Object.keys(attentionFields(options)).length > 0;
+  if (!given && length === undefined) {
     throw new UsageError('nothing to convert: give --attention KIND or --length N');
   }
   if (existsSync(join(out, 'config.json'))) {
@@ -51,12 +52,7 @@ async function convert(options: ConvertOptions): Promise<void> {
   const engine = await startEngine('auto');
   try {
     const model = await loadModel(from);
-    const attention =
-      Object.keys(fields).length === 0
-        ? undefined
-        : fields.kind === undefined || fields.kind === model.config.attention.kind
-          ? { ...model.config.attention, ...fields }
-          : fields;
+    const attention = given ? changeAttention(model.config.attention, options) : undefined;
     if (attention) checkAttentionOptions(options, completeAttention(attention));
     const before = model.config;
     const converted = await convertModel(model, { attention, length }, seed);

@@ -9,8 +9,8 @@ import type { TokenStore } from '../data/store.js';
 import { DeviceLostError } from '../engines/engine.js';
 import type { Engine } from '../engines/index.js';
 import {
-  type AttentionConfig,
   changeAlphabet,
+  completeAttention,
   convertConfig,
   type ModelConfig,
   maxLength,
@@ -27,6 +27,7 @@ import {
   type AttentionOptions,
   addAttentionOptions,
   attentionFields,
+  changeAttention,
   checkAttentionOptions,
 } from './attentionOptions.js';
 import { alphabetOption } from './data.js';
@@ -286,7 +287,8 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
     if (alphabet !== undefined && alphabet !== (config.alphabet ?? 'protein'))
       config = changeAlphabet(config, alphabet);
     if (positions) config.position_embedding_type = positions;
-    config = changeAttention(config, attention);
+    // Complete: a new model has the defaults of its kind, not those of converted weights.
+    config = convertConfig(config, { attention: completeAttention(changeAttention(config.attention, options)) });
     if (causal) config.attention.causal = true;
   }
   const sizes = {
@@ -333,16 +335,8 @@ function initialConfig(options: PretrainOptions, init: string): ModelConfig {
   const path = join(init, 'config.json');
   const { config } = readConfigFile(path);
   const causal = options.causal ?? config.attention.causal;
-  const { attention } = changeAttention(config, attentionFields(options));
-  return convertConfig(config, { attention: { ...attention, causal }, length: options.length });
-}
-
-/** A configuration with some fields of its attention changed: all others too where the kind is another. */
-function changeAttention(config: ModelConfig, fields: Partial<AttentionConfig>): ModelConfig {
-  const { causal, kind } = config.attention;
-  const same = fields.kind === undefined || fields.kind === kind;
-  const attention = same ? { ...config.attention, ...fields } : { causal, ...fields };
-  return convertConfig(config, { attention });
+  const attention = { ...changeAttention(config.attention, options), causal };
+  return convertConfig(config, { attention, length: options.length });
 }
 
 function kebab(name: string): string {

@@ -41,6 +41,12 @@ describe('convert', () => {
     const trained = await runCli([...init, ...data, '--length', '60', '--out', path('run')], { env });
     expect(trained).toMatchObject({ code: 0 });
     expect(configOf('run')).toMatchObject({ hidden_size: 16, max_position_embeddings: 62 });
+    // The queries of a Transformer's weights are long; a new model of its shape begins with the usual ε.
+    expect(configOf('run').attention.kernel_epsilon).toBe(1e-15);
+    const config = ['pretrain', '--config', join(path('transformer'), 'config.json'), '--attention', 'favor-softmax'];
+    const fresh = await runCli([...config, '--steps', '1', ...data, '--length', '40', '--out', path('fresh')], { env });
+    expect(fresh, fresh.stderr).toMatchObject({ code: 0 });
+    expect(configOf('fresh').attention).toMatchObject({ kind: 'favor-softmax', kernel_epsilon: 1e-6 });
     const again = await runCli(['convert', '--from', path('run'), '--attention', 'softmax', '--out', path('again')]);
     expect(again.code).toBe(0);
     expect(configOf('again').model_type).toBe('esm');
