@@ -251,7 +251,7 @@ function planLikelihoods(
   // Tokens of the sequence that its readings tell, <eos> with them in a causal model.
   const toldIn = (sequence: string) => {
     const positions = scoredPositions(alphabet, sequence);
-    return likelihood === 'causal' ? [...positions, alphabet.encode(sequence).length - 1] : positions;
+    return likelihood === 'causal' ? [...positions, sequence.length + 1] : positions;
   };
   const perSequence = (told: readonly number[]) => (likelihood === 'masked' ? told.length : 1);
   function* readings(): Generator<Reading> {
