@@ -21,7 +21,9 @@ const TSLAB = 'tslab@1.0.22';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = join(here, '..');
 const write = process.argv.includes('--write');
-if (write) delete process.env.PROTEIN_LM_ASSAY;
+if (write) {
+  delete process.env.PROTEIN_LM_ASSAY;
+}
 
 if (spawnSync('jupyter', ['nbconvert', '--version']).status !== 0) {
   console.log('skipped: notebooks (jupyter nbconvert is missing; Debian: apt-get install jupyter-nbconvert)');
@@ -74,10 +76,14 @@ try {
       },
     );
     console.log(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
-    if (write) writeFileSync(join(here, name), clean(readFileSync(join(folder, name), 'utf8')));
+    if (write) {
+      writeFileSync(join(here, name), clean(readFileSync(join(folder, name), 'utf8')));
+    }
   }
 } catch (error) {
-  if (error.stderr) process.stderr.write(error.stderr);
+  if (error.stderr) {
+    process.stderr.write(error.stderr);
+  }
   console.error(error.message.split('\n')[0]);
   process.exitCode = 1;
 } finally {
@@ -87,6 +93,8 @@ try {
 /** Leaves out times of execution, which change with every run. */
 function clean(text) {
   const notebook = JSON.parse(text);
-  for (const cell of notebook.cells) cell.metadata = {};
+  for (const cell of notebook.cells) {
+    cell.metadata = {};
+  }
   return `${JSON.stringify(notebook, null, 1)}\n`;
 }

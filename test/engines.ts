@@ -22,7 +22,9 @@ export function describeEngines(name: string, tests: (device: Device) => void): 
 
 /** The largest difference between two arrays of values, relative to the largest value of what is expected. */
 export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  if (actual.length !== expected.length) {
+    return Number.POSITIVE_INFINITY;
+  }
   let largest = 0;
   let difference = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -74,28 +74,34 @@ export function attentionCommand(): Command {
 
 function counts(text: string): number[] {
   const values = text.split(',').map(Number);
-  if (values.some((value) => !Number.isInteger(value) || value < 1))
+  if (values.some((value) => !Number.isInteger(value) || value < 1)) {
     throw new InvalidArgumentError('Whole numbers are needed, such as 16,64,256.');
+  }
   return values;
 }
 
 async function attention(fasta: string | undefined, options: AttentionOptions): Promise<void> {
-  if (fasta === undefined || options.model === undefined)
+  if (fasta === undefined || options.model === undefined) {
     throw new UsageError('give a FASTA file and --model (only --approximation-error does without)');
-  if (options.rollout && (options.heads || options.average))
+  }
+  if (options.rollout && (options.heads || options.average)) {
     throw new UsageError('--rollout averages over all heads: leave out --heads and --average');
+  }
   const extension = options.out === undefined ? '' : extname(options.out).toLowerCase();
   const pairs = options.top === undefined ? undefined : tableOutput(options);
   if (!pairs) {
-    if (![...ARRAYS, '.csv'].includes(extension))
+    if (![...ARRAYS, '.csv'].includes(extension)) {
       throw new UsageError('--out FILE is needed: .npz, .npy, .safetensors or .csv (or --top K for a table)');
-    if (!existsSync(dirname(options.out!)))
+    }
+    if (!existsSync(dirname(options.out!))) {
       throw new UsageError(`--out ${options.out}: the folder ${dirname(options.out!)} does not exist; make it first`);
+    }
   }
   const alphabet = await modelAlphabet([options.model], 'attention');
   const records = await readAllSequences(fasta, alphabet.name);
-  if (extension === '.npy' && records.length > 1)
+  if (extension === '.npy' && records.length > 1) {
     throw new InputError(`${fasta} has ${records.length} sequences, an .npy holds one: use .npz or .safetensors`);
+  }
   const { model, stop } = await openModel(options.model, options);
   checkChoice('layers', options.layers, model.config.num_hidden_layers);
   checkChoice('heads', options.heads, model.config.num_attention_heads);
@@ -106,16 +112,22 @@ async function attention(fasta: string | undefined, options: AttentionOptions): 
     unit: 'proteins',
     quiet: options.quiet,
   });
-  if (pairs) await pairs.write(await pairTable(model, records, options, progress.update));
-  else if (extension === '.csv') await writeCsv(model, records, options, progress.update);
-  else await writeArrays(model, records, options, progress.update);
+  if (pairs) {
+    await pairs.write(await pairTable(model, records, options, progress.update));
+  } else if (extension === '.csv') {
+    await writeCsv(model, records, options, progress.update);
+  } else {
+    await writeArrays(model, records, options, progress.update);
+  }
   progress.end();
   await stop();
 }
 
 function checkChoice(name: string, chosen: number[] | undefined, count: number): void {
   const beyond = chosen?.find((index) => index >= count);
-  if (beyond !== undefined) throw new InputError(`--${name} ${beyond + 1}: the model has ${name} 1 to ${count}`);
+  if (beyond !== undefined) {
+    throw new InputError(`--${name} ${beyond + 1}: the model has ${name} 1 to ${count}`);
+  }
 }
 
 /** The row tiles of one protein's maps, whichever of them are asked for. */
@@ -134,7 +146,9 @@ async function* tilesOf(
 
 /** The rows and columns of the residues only, where --residues asks for it. */
 function crop(tile: AttentionTile, length: number, options: AttentionOptions): AttentionTile {
-  if (!options.residues) return tile;
+  if (!options.residues) {
+    return tile;
+  }
   const { from, values } = tile;
   const rows = values.length / length;
   const first = Math.max(from, 1);
@@ -149,7 +163,9 @@ function crop(tile: AttentionTile, length: number, options: AttentionOptions): A
 
 async function labels(model: LanguageModel, options: AttentionOptions) {
   const { mapLabels } = await import('../interpret/attentionMaps.js');
-  if (options.rollout) return { layers: ['mean' as const], heads: ['mean' as const] };
+  if (options.rollout) {
+    return { layers: ['mean' as const], heads: ['mean' as const] };
+  }
   return mapLabels(model, options);
 }
 
@@ -185,7 +201,9 @@ async function writeArrays(
       const tokens = model.alphabet.encode(sequence);
       for await (const tile of tilesOf(model, tokens, options)) {
         const { values } = crop(tile, tokens.length, options);
-        if (values.length > 0) await file.write(values);
+        if (values.length > 0) {
+          await file.write(values);
+        }
       }
       report(index + 1);
     }
@@ -251,7 +269,9 @@ async function pairTable(
       count: options.top!,
       separation: options.minSeparation,
     });
-    for (const pair of strongest) rows.push({ id, sequence, pair });
+    for (const pair of strongest) {
+      rows.push({ id, sequence, pair });
+    }
     report(index + 1);
   }
   return table({
@@ -267,8 +287,9 @@ async function pairTable(
 }
 
 async function approximation(fasta: string | undefined, options: AttentionOptions): Promise<void> {
-  if ((fasta === undefined) !== (options.model === undefined))
+  if ((fasta === undefined) !== (options.model === undefined)) {
     throw new UsageError('--approximation-error takes a FASTA file and --model together, or neither of them');
+  }
   const output = tableOutput(options);
   const { approximationError, modelInputs, randomInputs } = await import('../interpret/approximation.js');
   const { startEngine } = await import('../engines/index.js');

@@ -47,7 +47,9 @@ export function checkAttentionOptions(options: AttentionOptions, attention: Atte
     options.numFeatures !== undefined && !random ? ['--num-features'] : [],
     options.redrawInterval !== undefined && !random && kind !== 'lsh' ? ['--redraw-interval'] : [],
   ].flat();
-  if (useless.length === 0) return;
+  if (useless.length === 0) {
+    return;
+  }
   const needsRandom = favor && !random && !useless.includes('--kernel');
   const [what, advice] = needsRandom ? ['deterministic ', ', or give --features orthogonal'] : ['', ''];
   throw new UsageError(`${useless.join(', ')}: ${what}${kind} attention has no use for it; leave it out${advice}`);

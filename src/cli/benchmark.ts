@@ -87,8 +87,12 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   const { loadModel } = await import('../model/files.js');
   const engine = await startEngine(options.device, { threads: options.threads });
   const models: LanguageModel[] = [];
-  for (const folder of options.model) models.push(await loadModel(folder));
-  if (options.scores !== undefined) mkdirSync(options.scores, { recursive: true });
+  for (const folder of options.model) {
+    models.push(await loadModel(folder));
+  }
+  if (options.scores !== undefined) {
+    mkdirSync(options.scores, { recursive: true });
+  }
 
   const progress = createProgress({ label: 'scoring', total: files.length, unit: 'assays', quiet: options.quiet });
   const results: { file: AssayFile; result: BenchmarkResult }[] = [];
@@ -106,7 +110,9 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
     const range = interval ? ` [${interval.low.toFixed(3)}, ${interval.high.toFixed(3)}]` : '';
     progress.log(`${file.id}: Spearman ${metrics.spearman.toFixed(3)}${range} over ${variants} variants`);
     for (const [reason, count] of Object.entries(result.left)) {
-      if (count > 0) process.stderr.write(`warning: ${file.path}: ${count} rows left out (${REASONS[reason]})\n`);
+      if (count > 0) {
+        process.stderr.write(`warning: ${file.path}: ${count} rows left out (${REASONS[reason]})\n`);
+      }
     }
     if (options.scores !== undefined) {
       const { names, measured, scores } = result;
@@ -116,7 +122,9 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   }
   progress.update(files.length);
   progress.end();
-  for (const model of models) model.dispose();
+  for (const model of models) {
+    model.dispose();
+  }
   await engine.stop();
   const rows = await linesOf(results, options);
   await output.write(from(rows));
@@ -166,7 +174,9 @@ async function linesOf(
           published.map((column) => [column, mean(members.map(({ file }) => file.published[column] ?? Number.NaN))]),
         ),
       });
-    if (group.length > 0) rows.push(means(group, `all ${group.length} assays`));
+    if (group.length > 0) {
+      rows.push(means(group, `all ${group.length} assays`));
+    }
     // Means over different assays do not compare: one line over those that every published column covers.
     if (published.length > 0 && compared.length > 0 && compared.length < group.length) {
       rows.push(means(compared, `the ${compared.length} assays with published values`));
@@ -175,7 +185,9 @@ async function linesOf(
   const grouped = results.filter(({ file }) => file.uniprot !== undefined && file.selectionType !== undefined);
   for (const indels of [false, true]) {
     const group = grouped.filter(({ result }) => (result.kind === 'indels') === indels);
-    if (group.length === 0) continue;
+    if (group.length === 0) {
+      continue;
+    }
     const kind = indels ? 'indels' : 'substitutions';
     const { average, bySelectionType, standardError } = aggregateAssays(
       group.map(({ file, result }) => ({
@@ -203,6 +215,8 @@ async function linesOf(
 
 /** Four decimals, as figures of this kind are reported; nothing where there is no figure. */
 function rounded(value: string | number | null | undefined): string | number | null {
-  if (typeof value !== 'number') return value ?? null;
+  if (typeof value !== 'number') {
+    return value ?? null;
+  }
   return Number.isNaN(value) ? null : Math.round(value * 1e4) / 1e4;
 }

@@ -70,26 +70,38 @@ export function contactsCommand(): Command {
 }
 
 async function contacts(inputs: string[], options: ContactOptions, command: Command): Promise<void> {
-  if (options.top !== undefined && options.all) throw new UsageError('--top and --all exclude each other');
+  if (options.top !== undefined && options.all) {
+    throw new UsageError('--top and --all exclude each other');
+  }
   const refuse = (names: string[], reason: string) => {
     const flags = givenFlags(command, names);
-    if (flags.length > 0) throw new UsageError(`${flags.join(', ')}: ${reason}; leave it out`);
+    if (flags.length > 0) {
+      throw new UsageError(`${flags.join(', ')}: ${reason}; leave it out`);
+    }
   };
-  if (options.fit) refuse(['out', 'format', 'precision', ...PAIRS], '--fit writes --head, and predicts nothing');
-  else refuse(['inversePenalty'], 'there is nothing to penalise without --fit');
-  if (options.precision) refuse(PAIRS, '--precision is of the best L, L/2 and L/5 pairs, at least 6 and 24 apart');
+  if (options.fit) {
+    refuse(['out', 'format', 'precision', ...PAIRS], '--fit writes --head, and predicts nothing');
+  } else {
+    refuse(['inversePenalty'], 'there is nothing to penalise without --fit');
+  }
+  if (options.precision) {
+    refuse(PAIRS, '--precision is of the best L, L/2 and L/5 pairs, at least 6 and 24 apart');
+  }
   const output = tableOutput(options);
   await modelAlphabet([options.model], 'contacts', ['protein']);
   const proteins = await readInputs(inputs, options);
   const headPath = options.head ?? join(options.model, 'contact_head.json');
   const judged = proteins.filter(({ known }) => known);
-  if (options.fit && judged.length < proteins.length)
+  if (options.fit && judged.length < proteins.length) {
     throw new UsageError('--fit takes structures only: leave out the FASTA files');
-  if (options.precision && judged.length === 0)
+  }
+  if (options.precision && judged.length === 0) {
     throw new UsageError('--precision needs structures among the inputs (.pdb, .cif)');
+  }
   const { model, stop } = await openModel(options.model, options);
-  if (options.fit) await fitHead(model, await fitting(judged, model, true), headPath, options);
-  else {
+  if (options.fit) {
+    await fitHead(model, await fitting(judged, model, true), headPath, options);
+  } else {
     await fitting(proteins, model);
     const head = await openHead(model, headPath, options);
     await predict(model, head, proteins, output, options);
@@ -107,12 +119,16 @@ async function readInputs(inputs: string[], options: ContactOptions): Promise<Pr
       const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
       const id = `${names.get(stem(path))}_${chain.id}`;
       proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
-    } else append(proteins, await readAllSequences(path));
+    } else {
+      append(proteins, await readAllSequences(path));
+    }
   }
   const files = new Map<string, string>();
   for (const { id, file } of proteins) {
     const other = files.get(id);
-    if (other !== undefined) throw new InputError(`${file}: ${id} is in ${other} as well; give one of them`);
+    if (other !== undefined) {
+      throw new InputError(`${file}: ${id} is in ${other} as well; give one of them`);
+    }
     files.set(id, file);
   }
   return proteins;
@@ -169,12 +185,13 @@ async function fitHead(
   progress.end();
   await writeFileAtomic(path, `${JSON.stringify({ weights: [...head.weights], bias: head.bias })}\n`);
   const used = head.weights.filter((weight) => weight !== 0).length;
-  if (used === 0)
+  if (used === 0) {
     process.stderr.write(
       'warning: no head says anything about these contacts; raise --inverse-penalty, or train the model longer\n',
     );
-  else if (!options.quiet)
+  } else if (!options.quiet) {
     process.stderr.write(`${path}: ${used} of ${channels} heads take part; contacts now predicts with it\n`);
+  }
 }
 
 async function openHead(model: LanguageModel, path: string, options: ContactOptions): Promise<ContactHead> {
@@ -182,20 +199,23 @@ async function openHead(model: LanguageModel, path: string, options: ContactOpti
   if (existsSync(path)) {
     try {
       const { weights, bias } = JSON.parse(readFileSync(path, 'utf8'));
-      if (Array.isArray(weights) && [...weights, bias].every(Number.isFinite))
+      if (Array.isArray(weights) && [...weights, bias].every(Number.isFinite)) {
         return { weights: Float32Array.from(weights), bias };
+      }
     } catch {
       // Not JSON: said below.
     }
     throw new InputError(`${path}: not a contact head: write it with protein-lm contacts --fit`);
   }
-  if (options.head !== undefined)
+  if (options.head !== undefined) {
     throw new InputError(`${path}: no such file: write it with protein-lm contacts --fit STRUCTURES --head ${path}`);
+  }
   const own = await contactHeadOf(model);
-  if (!own)
+  if (!own) {
     throw new InputError(
       `${options.model}: it has no contact head: fit one with protein-lm contacts --fit STRUCTURES --model ${options.model}`,
     );
+  }
   return own;
 }
 
@@ -220,9 +240,14 @@ async function predict(
     const n = sequence.length;
     const probabilities = await predictContacts(model, model.alphabet.encode(sequence), head);
     const count = options.all ? n * n : (options.top ?? n);
-    if (!options.precision)
-      for (const pair of topContacts(probabilities, n, count, options.minSeparation)) rows.push({ protein, ...pair });
-    if (known) precisions.push(...contactPrecision(probabilities, known).map((precision) => ({ id, ...precision })));
+    if (!options.precision) {
+      for (const pair of topContacts(probabilities, n, count, options.minSeparation)) {
+        rows.push({ protein, ...pair });
+      }
+    }
+    if (known) {
+      precisions.push(...contactPrecision(probabilities, known).map((precision) => ({ id, ...precision })));
+    }
     progress.update(index + 1);
   }
   progress.end();
@@ -262,10 +287,13 @@ async function predict(
         : {}),
     }),
   );
-  if (options.quiet) return;
+  if (options.quiet) {
+    return;
+  }
   for (const { id, separation, top, precision } of precisions) {
-    if (top === 'L')
+    if (top === 'L') {
       process.stderr.write(`${id}: precision at L for |i - j| >= ${separation}: ${precision.toFixed(3)}\n`);
+    }
   }
 }
 

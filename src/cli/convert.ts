@@ -53,7 +53,9 @@ async function convert(options: ConvertOptions): Promise<void> {
   try {
     const model = await loadModel(from);
     const attention = given ? changeAttention(model.config.attention, options) : undefined;
-    if (attention) checkAttentionOptions(options, completeAttention(attention));
+    if (attention) {
+      checkAttentionOptions(options, completeAttention(attention));
+    }
     const before = model.config;
     const converted = await convertModel(model, { attention, length }, seed);
     await saveModel(converted, out);

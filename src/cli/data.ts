@@ -110,9 +110,12 @@ export function givenDataOptions(options: DataOptions): string[] {
  */
 export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'protein'): SplitOptions {
   const { validationFraction: validation, testFraction: test, holdout, invalid, nucleotides, cut, lines } = options;
-  if (lines && alphabet !== 'bytes') throw new UsageError('--lines is for --alphabet bytes; FASTA has records');
-  if (nucleotides && alphabet !== 'protein')
+  if (lines && alphabet !== 'bytes') {
+    throw new UsageError('--lines is for --alphabet bytes; FASTA has records');
+  }
+  if (nucleotides && alphabet !== 'protein') {
     throw new UsageError(`--nucleotides is about proteins; leave it out with --alphabet ${alphabet}`);
+  }
   return { fractions: { validation, test }, holdout, alphabet, invalid, nucleotides, cut, lines };
 }
 
@@ -152,7 +155,9 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
     const reason = new InputError('interrupted; nothing was written');
     stop.abort(reason);
     // Standard input may have nothing to say for a long time. Nobody may be reading it yet to hear of the error.
-    if (sources.includes('-')) process.stdin.on('error', () => {}).destroy(reason);
+    if (sources.includes('-')) {
+      process.stdin.on('error', () => {}).destroy(reason);
+    }
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   let manifest: StoreManifest;
@@ -210,11 +215,15 @@ function statsCommand(): Command {
 
 async function stats(inputs: string[], options: StatsOptions): Promise<void> {
   const output = options.out === undefined || options.out === '-' ? undefined : tableOutput(options);
-  const found = (await isStore(inputs, options)) ? await statsOfStore(inputs[0]!) : await statsOfFiles(inputs, options);
+  const found = (await isStore(inputs, options)) ? await statsOfStore(inputs[0]) : await statsOfFiles(inputs, options);
   const json = `${JSON.stringify(found, null, 2)}\n`;
-  if (output?.format === 'json') await writeFileAtomic(options.out!, json);
-  else if (output) await output.write(from(longRows(found)));
-  else process.stdout.write(options.json ? json : tables(found));
+  if (output?.format === 'json') {
+    await writeFileAtomic(options.out!, json);
+  } else if (output) {
+    await output.write(from(longRows(found)));
+  } else {
+    process.stdout.write(options.json ? json : tables(found));
+  }
 }
 
 /** Statistics of FASTA files, or of the splits of a store. */
@@ -222,8 +231,12 @@ type Found = FastaStatistics | { splits: Record<SplitName, SequenceStatistics> }
 
 async function isStore(inputs: string[], { alphabet }: StatsOptions): Promise<boolean> {
   const [folder, ...others] = inputs;
-  if (folder === undefined || others.length > 0 || folder === '-') return false;
-  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) return false;
+  if (folder === undefined || others.length > 0 || folder === '-') {
+    return false;
+  }
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) {
+    return false;
+  }
   // A folder may as well be of bytes, with a manifest.json of somebody else's among its files.
   return alphabet !== 'bytes' || holdsStore(folder);
 }
@@ -288,9 +301,9 @@ function tables(found: Found): string {
 function describe(items: [name: string, statistics: SequenceStatistics][]): string[] {
   const names = items.map(([name]) => name || 'residues');
   const lengths = LENGTHS.map((name) => [name, ...items.map(([, { length }]) => count(length[name]))]);
-  const composition = Object.keys(items[0]![1].composition).map((letter) => [
+  const composition = Object.keys(items[0][1].composition).map((letter) => [
     letter,
-    ...items.map(([, statistics]) => `${(100 * statistics.composition[letter]!.fraction).toFixed(2)} %`),
+    ...items.map(([, statistics]) => `${(100 * statistics.composition[letter].fraction).toFixed(2)} %`),
   ]);
   const letters = [...new Set(items.flatMap(([, { unusual }]) => Object.keys(unusual)))];
   const unusual = letters.map((letter) => [
@@ -324,7 +337,9 @@ function cacheCommand(): Command {
 
 async function cache({ prune, clear }: CacheOptions): Promise<void> {
   const { cacheFolder, listCache, removeFromCache } = await import('../data/cache.js');
-  if (prune !== undefined && clear) throw new UsageError('--clear removes everything; leave out --prune');
+  if (prune !== undefined && clear) {
+    throw new UsageError('--clear removes everything; leave out --prune');
+  }
   const entries = await listCache();
   const days = clear ? Number.NEGATIVE_INFINITY : (prune ?? Number.POSITIVE_INFINITY);
   const old = entries.filter(({ lastUsed }) => Date.now() - lastUsed.getTime() > days * 86_400_000);
@@ -342,7 +357,9 @@ async function cache({ prune, clear }: CacheOptions): Promise<void> {
     basename(folder),
   ]);
   process.stdout.write(`${cacheFolder()}: ${megabytes(entries)} MB\n`);
-  if (rows.length > 0) process.stdout.write(columns(['from', 'sequences', 'MB', 'last used', 'folder'], rows));
+  if (rows.length > 0) {
+    process.stdout.write(columns(['from', 'sequences', 'MB', 'last used', 'folder'], rows));
+  }
 }
 
 /** The first two names, and how many more there are. */
@@ -353,7 +370,9 @@ function shortList(names: string[]): string {
 
 /** Warnings about the input, a line each, on standard error. They appear with `--quiet`, too. */
 export function printWarnings(warnings: Warnings): void {
-  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
+  for (const line of warnings.lines()) {
+    process.stderr.write(`warning: ${line}\n`);
+  }
 }
 
 /** Progress through files: in megabytes, with the sequences so far. */
@@ -370,8 +389,8 @@ export function byteProgress(label: string, quiet: boolean | undefined) {
 
 /** Text in columns: the first to the left, numbers to the right. */
 function columns(header: string[], rows: string[][]): string {
-  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i]!.length)));
-  const line = (row: string[]) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)));
+  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i].length)));
+  const line = (row: string[]) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])));
   return [header, ...rows].map((row) => `${line(row).join('  ').trimEnd()}\n`).join('');
 }
 

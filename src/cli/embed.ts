@@ -91,24 +91,29 @@ async function embed(fasta: string, options: EmbedOptions): Promise<void> {
       await writer.append({ ...waiting.shift()!, values });
       progress.update(++done);
     }
-    if (done === 0)
+    if (done === 0) {
       throw new InputError(
         `${fasta} has no sequences; give ${alphabet.name === 'bytes' ? 'another file' : 'a FASTA file'}`,
       );
+    }
     await writer.close();
   } catch (error) {
     await writer.abort();
     throw error;
   }
   progress.end();
-  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
+  for (const line of warnings.lines()) {
+    process.stderr.write(`warning: ${line}\n`);
+  }
   model.dispose();
   await engine.stop();
 }
 
 function formatOf(path: string): EmbeddingFormat {
   const format = EMBEDDING_FORMATS.find((name) => `.${name}` === extname(path).toLowerCase());
-  if (format === undefined) throw new UsageError(`--out ${path}: use .npy, .npz, .safetensors or .arrow`);
+  if (format === undefined) {
+    throw new UsageError(`--out ${path}: use .npy, .npz, .safetensors or .arrow`);
+  }
   if (!existsSync(dirname(path))) {
     throw new UsageError(`--out ${path}: the folder ${dirname(path)} does not exist; make it first`);
   }

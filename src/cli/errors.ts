@@ -19,11 +19,17 @@ const SYSTEM_ERRORS: Record<string, string> = {
 
 /** The one line that a user sees of an error, and the command's exit code: 1 failed, 2 wrong usage. */
 export function describeError(error: unknown): { line: string; exitCode: 1 | 2 } {
-  if (error instanceof UsageError) return { line: oneLine(error.message), exitCode: 2 };
-  if (error instanceof InputError) return { line: oneLine(error.message), exitCode: 1 };
+  if (error instanceof UsageError) {
+    return { line: oneLine(error.message), exitCode: 2 };
+  }
+  if (error instanceof InputError) {
+    return { line: oneLine(error.message), exitCode: 1 };
+  }
   const { code, path, message } = error as NodeJS.ErrnoException;
   const reason = code === undefined ? undefined : SYSTEM_ERRORS[code];
-  if (reason !== undefined && path !== undefined) return { line: `${path}: ${reason}`, exitCode: 1 };
+  if (reason !== undefined && path !== undefined) {
+    return { line: `${path}: ${reason}`, exitCode: 1 };
+  }
   return { line: `${oneLine(String(message ?? error))} (add --debug for the stack trace)`, exitCode: 1 };
 }
 

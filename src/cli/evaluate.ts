@@ -64,8 +64,9 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
 
   const checkpoint = latestCheckpoint(options.model);
   const run = checkpoint && readState(checkpoint);
-  if (!run && !options.fasta && !options.files && !options.data)
+  if (!run && !options.fasta && !options.files && !options.data) {
     throw new UsageError(`${options.model} is no run with data of its own: give --fasta, --files or --data`);
+  }
   const { alphabet } = await readModelConfig(options.model);
   const given = await openTrainingData(options, alphabet.name);
   const trained = run && (await openTrained(run, given));
@@ -79,7 +80,9 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
   const rows: Record<string, string | number>[] = [];
   for (const split of options.split ?? (options.fasta || options.files ? ['all' as const] : ['validation' as const])) {
     const source = split === 'all' ? allSequences(store) : store.split(split);
-    if (source.size === 0) throw new InputError(`${store.folder}: no sequences in its ${split} split`);
+    if (source.size === 0) {
+      throw new InputError(`${store.folder}: no sequences in its ${split} split`);
+    }
     const progress = createProgress({
       label: `evaluating ${split}`,
       total: Math.min(source.size, options.sequences ?? source.size),
@@ -120,9 +123,13 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
 async function openTrained({ data }: TrainingState, given?: TokenStore): Promise<TokenStore | undefined> {
   const { openStore } = await import('../data/store.js');
   const { contentKey } = await import('../training/run.js');
-  if (given && contentKey(given) === data.key) return given;
+  if (given && contentKey(given) === data.key) {
+    return given;
+  }
   const own = await openStore(data.folder).catch(() => undefined);
-  if (own === undefined || contentKey(own) === data.key) return own;
+  if (own === undefined || contentKey(own) === data.key) {
+    return own;
+  }
   own.close();
   return undefined;
 }
@@ -134,7 +141,9 @@ function allSequences(store: TokenStore): SequenceSource {
     return (i: number): T => {
       let rest = i;
       for (const split of splits) {
-        if (rest < split.size) return read(split, rest);
+        if (rest < split.size) {
+          return read(split, rest);
+        }
         rest -= split.size;
       }
       throw new RangeError(`no sequence ${i}`);

@@ -103,10 +103,13 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   const { cells, cadence, evaluationSequences } = comparison;
-  for (const cell of cells)
+  for (const cell of cells) {
     checkUnchanged(readTask(join(folders, cell.id)), { cell, data, cadence, evaluationSequences }, out);
+  }
   for (const [index, cell] of cells.entries()) {
-    if (stopped) break;
+    if (stopped) {
+      break;
+    }
     const folder = join(folders, cell.id);
     const before = readResult(folder);
     const place = `[${index + 1}/${cells.length}] ${cell.id}`;
@@ -130,7 +133,9 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
       stopped = true;
       break;
     }
-    if (failure !== undefined) await writeResult(folder, { status: 'failed', reason: failure });
+    if (failure !== undefined) {
+      await writeResult(folder, { status: 'failed', reason: failure });
+    }
     log(`${place}: ${describe(readResult(folder)!)} in ${formatDuration((performance.now() - started) / 1000)}`);
   }
   process.off('SIGINT', stop).off('SIGTERM', stop);
@@ -148,9 +153,13 @@ async function compareAttentions(options: CompareOptions): Promise<void> {
 
 /** What a cell depends on beside itself must stay: its results would stand beside those of other data. */
 function checkUnchanged(before: CellTask | undefined, task: CellTask, out: string): void {
-  if (!before || task.cell.kind === 'length') return;
+  if (!before || task.cell.kind === 'length') {
+    return;
+  }
   for (const name of ['data', 'cadence', 'evaluationSequences'] as const) {
-    if (JSON.stringify(before[name]) === JSON.stringify(task[name])) continue;
+    if (JSON.stringify(before[name]) === JSON.stringify(task[name])) {
+      continue;
+    }
     throw new InputError(`${out}: ${task.cell.id} was begun with other ${name}; give another --out`);
   }
 }
@@ -168,16 +177,24 @@ function reasonToSkip(
   { cells, longestStep }: Comparison,
   resultOf: (id: string) => CellResult | undefined,
 ): string | undefined {
-  if (cell.kind === 'transfer' && resultOf(cell.from)?.status !== 'done') return `${cell.from} has no trained model`;
-  if (cell.kind !== 'length') return undefined;
+  if (cell.kind === 'transfer' && resultOf(cell.from)?.status !== 'done') {
+    return `${cell.from} has no trained model`;
+  }
+  if (cell.kind !== 'length') {
+    return undefined;
+  }
   const shorter = cells.flatMap((other) =>
     other.kind === 'length' && other.attention === cell.attention && other.length < cell.length ? [other] : [],
   );
   for (const other of shorter) {
     const seconds = resultOf(other.id)?.secondsPerStep;
-    if (seconds === undefined) return `${other.length} tokens gave no result`;
+    if (seconds === undefined) {
+      return `${other.length} tokens gave no result`;
+    }
     const expected = (seconds * cell.length) / other.length;
-    if (expected > longestStep) return `a step would take ${formatDuration(expected)} or more`;
+    if (expected > longestStep) {
+      return `a step would take ${formatDuration(expected)} or more`;
+    }
   }
   return undefined;
 }
@@ -185,7 +202,9 @@ function reasonToSkip(
 /** A process of its own for each cell: its peak memory is the cell's, and it may fail alone. */
 function workInProcess(folder: string, folders: string, options: CompareOptions): Promise<string | undefined> {
   const args = ['experiment', 'cell', folder, '--folders', folders, '--device', options.device];
-  if (options.threads !== undefined) args.push('--threads', String(options.threads));
+  if (options.threads !== undefined) {
+    args.push('--threads', String(options.threads));
+  }
   const child = spawn(process.execPath, [process.argv[1], ...args], { stdio: ['pipe', 'ignore', 'pipe'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -198,10 +217,15 @@ function workInProcess(folder: string, folders: string, options: CompareOptions)
     child.on('error', fail);
     child.on('close', (code, signal) => {
       process.off('SIGINT', pass).off('SIGTERM', pass);
-      if (code === 0) done(undefined);
-      else if (code === INTERRUPTED) done('stopped');
-      else if (signal) done(`its process was ended by ${signal}, perhaps for lack of memory`);
-      else done(errors.trim().split('\n').at(-1) ?? `exit code ${code}`);
+      if (code === 0) {
+        done(undefined);
+      } else if (code === INTERRUPTED) {
+        done('stopped');
+      } else if (signal) {
+        done(`its process was ended by ${signal}, perhaps for lack of memory`);
+      } else {
+        done(errors.trim().split('\n').at(-1) ?? `exit code ${code}`);
+      }
     });
   });
 }
@@ -222,12 +246,18 @@ async function workOnCell(folder: string, options: CellOptions): Promise<void> {
     await engine.stop();
     release();
   }
-  if (!readResult(folder)) process.exitCode = INTERRUPTED;
+  if (!readResult(folder)) {
+    process.exitCode = INTERRUPTED;
+  }
 }
 
 function describe({ status, reason, test, secondsPerStep }: CellResult): string {
-  if (status !== 'done') return `${status} (${reason})`;
-  if (test) return `test accuracy ${(100 * test.accuracy).toFixed(2)} %, perplexity ${test.perplexity.toFixed(2)}`;
+  if (status !== 'done') {
+    return `${status} (${reason})`;
+  }
+  if (test) {
+    return `test accuracy ${(100 * test.accuracy).toFixed(2)} %, perplexity ${test.perplexity.toFixed(2)}`;
+  }
   return secondsPerStep === undefined ? 'done' : `${secondsPerStep.toPrecision(3)} s a step`;
 }
 
@@ -242,7 +272,9 @@ async function writeResults(results: ComparisonResults, { out, quiet, config }: 
   for (const { id, status, reason } of results.unfinished) {
     process.stderr.write(`warning: ${id}: ${status}${reason ? ` (${reason})` : ''}\n`);
   }
-  if (!quiet) process.stderr.write(`${out}: results.json, results.csv, report.html, figures\n`);
+  if (!quiet) {
+    process.stderr.write(`${out}: results.json, results.csv, report.html, figures\n`);
+  }
   await tableOutput({}).write(table);
 }
 

@@ -180,13 +180,17 @@ function checkUsage(options: FinetuneOptions, command: Command): void {
     throw new UsageError('--reference is of --assays: give --wild-type with --assay');
   }
   const { task, split = [] } = options;
-  if (task === 'fitness') return;
+  if (task === 'fitness') {
+    return;
+  }
   const given = givenFlags(command, OF_ASSAYS);
-  if (given.length > 0)
+  if (given.length > 0) {
     throw new UsageError(`${given.join(', ')} is of --task fitness: leave it out with --task ${task}`);
+  }
   const other = split.find((name) => name !== 'random');
-  if (other !== undefined)
+  if (other !== undefined) {
     throw new UsageError(`--split ${other} is of --task fitness: --task ${task} has random folds`);
+  }
 }
 
 async function finetune(options: FinetuneOptions): Promise<void> {
@@ -196,7 +200,9 @@ async function finetune(options: FinetuneOptions): Promise<void> {
     const { checkHeadFolder } = await import('../scoring/heads/headFiles.js');
     checkHeadFolder(options.save, options.model);
   }
-  if (options.task !== 'fitness') return finetuneClasses(options, options.task);
+  if (options.task !== 'fitness') {
+    return finetuneClasses(options, options.task);
+  }
   const { readAssay } = await import('../scoring/assay.js');
   const { findAssays } = await import('../scoring/benchmark.js');
   const assayOptions = { ...options, columns: columnNames(options) };
@@ -214,18 +220,26 @@ async function finetune(options: FinetuneOptions): Promise<void> {
   const { loadModel } = await import('../model/files.js');
   const engine = await startEngine(options.device, { threads: options.threads });
   const models: LanguageModel[] = [];
-  for (const folder of options.model) models.push(await loadModel(folder));
+  for (const folder of options.model) {
+    models.push(await loadModel(folder));
+  }
   const rows: Row[] = [];
   for (const file of files) {
     const assay = await readAssay(file.path, file.wildType, assayOptions);
     for (const [reason, count] of Object.entries(assay.skipped)) {
-      if (count > 0) process.stderr.write(`warning: ${file.path}: ${count} rows left out (${reason})\n`);
+      if (count > 0) {
+        process.stderr.write(`warning: ${file.path}: ${count} rows left out (${reason})\n`);
+      }
     }
     rows.push(...(await finetuneAssay(file.id, file.path, assay, models, options)));
   }
-  for (const model of models) model.dispose();
+  for (const model of models) {
+    model.dispose();
+  }
   await engine.stop();
-  if (rows.length > 0) await output.write(from(rows));
+  if (rows.length > 0) {
+    await output.write(from(rows));
+  }
 }
 
 /** Classification: cross-validation in random folds, and the head of all sequences. */
@@ -242,11 +256,11 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
   const { Random } = await import('../data/random.js');
   const { startEngine } = await import('../engines/index.js');
   const { loadModel, readModelConfig } = await import('../model/files.js');
-  const { config } = await readModelConfig(options.model[0]!);
+  const { config } = await readModelConfig(options.model[0]);
   const columns = { sequence: options.sequenceColumn, label: options.labelColumn };
   const data = await readLabelled(options.assay, task, columns, config);
   const engine = await startEngine(options.device, { threads: options.threads });
-  const model = await loadModel(options.model[0]!);
+  const model = await loadModel(options.model[0]);
   const progress = createProgress({ label: task, unit: 'epochs', quiet: options.quiet });
   const settings = {
     ...options,
@@ -257,8 +271,8 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
   const all = data.sequences.map((_, i) => i);
   const subset = (rows: readonly number[]) => ({
     ...data,
-    sequences: rows.map((row) => data.sequences[row]!),
-    labels: rows.map((row) => data.labels[row]!),
+    sequences: rows.map((row) => data.sequences[row]),
+    labels: rows.map((row) => data.labels[row]),
   });
   const rows: Row[] = [];
   const truths: number[] = [];
@@ -302,13 +316,19 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
   progress.end();
   model.dispose();
   await engine.stop();
-  if (rows.length > 0) await output.write(from(rows));
+  if (rows.length > 0) {
+    await output.write(from(rows));
+  }
 }
 
 async function givenWildType({ wildType }: FinetuneOptions): Promise<string | undefined> {
-  if (wildType === undefined) return undefined;
+  if (wildType === undefined) {
+    return undefined;
+  }
   const { readProteins } = await import('../data/proteins.js');
-  for await (const { sequence } of readProteins(wildType)) return sequence;
+  for await (const { sequence } of readProteins(wildType)) {
+    return sequence;
+  }
   throw new InputError(`${wildType} has no sequence; give a FASTA file with the wild type`);
 }
 
@@ -327,16 +347,16 @@ async function finetuneAssay(
   const { isSubstitution } = await import('../scoring/variants.js');
   const { Random } = await import('../data/random.js');
 
-  const kept = [...assay.variants.keys()].filter((i) => !unscorable(models[0]!, assay.wildType, assay.variants[i]!));
+  const kept = [...assay.variants.keys()].filter((i) => !unscorable(models[0], assay.wildType, assay.variants[i]));
   if (kept.length < assay.variants.length) {
     const left = assay.variants.length - kept.length;
     process.stderr.write(
       `warning: ${path}: ${left} rows left out (stop codons or letters that the model does not know)\n`,
     );
   }
-  const variants = kept.map((i) => assay.variants[i]!);
-  const measured = Float64Array.from(kept, (i) => assay.measured[i]!);
-  const labels = assay.labels ? Uint8Array.from(kept, (i) => assay.labels![i]!) : binarise(measured);
+  const variants = kept.map((i) => assay.variants[i]);
+  const measured = Float64Array.from(kept, (i) => assay.measured[i]);
+  const labels = assay.labels ? Uint8Array.from(kept, (i) => assay.labels![i]) : binarise(measured);
   const progress = createProgress({ label: id, unit: 'steps', quiet: options.quiet });
   const features: VariantFeatures = new VariantFeatures(models, assay.wildType, variants, {
     ...scoreOptions(options),
@@ -356,7 +376,7 @@ async function finetuneAssay(
     test: readonly number[],
     predicted: Float64Array,
   ) => {
-    const of = (values: ArrayLike<number>) => test.map((row) => values[row]!);
+    const of = (values: ArrayLike<number>) => test.map((row) => values[row]);
     rows.push({
       assay: id,
       method,
@@ -371,8 +391,9 @@ async function finetuneAssay(
   const single = variants.every((variant) => isSubstitution(variant) && variant.edits.length <= 1);
   const methods = options.method.filter((method) => {
     const possible = variants.every(isSubstitution) || !(method === 'one-hot' || method.startsWith('augmented'));
-    if (!possible)
+    if (!possible) {
       process.stderr.write(`warning: ${path}: --method ${method} left out, its variants change the length\n`);
+    }
     return possible;
   });
   const lowN = options.trainSize ?? [];
@@ -392,14 +413,16 @@ async function finetuneAssay(
       });
       for (let fold = 0; fold < options.folds; fold++) {
         const test = all.filter((row) => folds[row] === fold);
-        if (test.length === 0) continue;
+        if (test.length === 0) {
+          continue;
+        }
         add(
           method,
           split,
           String(fold + 1),
           all.length - test.length,
           test,
-          Float64Array.from(test, (row) => predicted[row]!),
+          Float64Array.from(test, (row) => predicted[row]),
         );
       }
       add(method, split, 'all', all.length, all, predicted);
@@ -429,9 +452,13 @@ async function finetuneAssay(
 
   if (options.save !== undefined) {
     const [method] = methods;
-    if (!method) throw new InputError(`${path}: no method is left to save`);
+    if (!method) {
+      throw new InputError(`${path}: no method is left to save`);
+    }
     const { saveHead } = await import('../scoring/heads/headFiles.js');
-    if (method === 'fine-tune') await features.zeroShot();
+    if (method === 'fine-tune') {
+      await features.zeroShot();
+    }
     const head = await fitAssayHead(method, features, all, measured, settings);
     await saveHead(head, options.save, {
       models: options.model,
@@ -441,8 +468,9 @@ async function finetuneAssay(
       scoring: scoreOptions(options),
       tuned: method === 'fine-tune' && options.layers !== 0,
     });
-    if (!options.quiet)
+    if (!options.quiet) {
       process.stderr.write(`saved ${options.save}: use it with protein-lm score --head ${options.save}\n`);
+    }
   }
   return rows;
 }

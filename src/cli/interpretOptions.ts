@@ -15,7 +15,9 @@ export function indexList(text: string): number[] {
   const indices = text.split(',').flatMap((part) => {
     const range = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(part);
     const [first, last] = range ? [Number(range[1]), Number(range[2] ?? range[1])] : [0, 0];
-    if (first < 1 || last < first) throw new InvalidArgumentError('Numbers from 1 are needed, such as 1,3-5.');
+    if (first < 1 || last < first) {
+      throw new InvalidArgumentError('Numbers from 1 are needed, such as 1,3-5.');
+    }
     return Array.from({ length: last - first + 1 }, (_, i) => first - 1 + i);
   });
   return [...new Set(indices)].sort((a, b) => a - b);
@@ -55,10 +57,15 @@ export async function readAllSequences(
   const warnings = new Warnings();
   const records: SequenceRecord[] = [];
   const options = { ...reading, alphabet, cut: Number.POSITIVE_INFINITY, warnings, duplicates: 'error' as const };
-  for await (const record of readSequences(path, options)) records.push(record);
-  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
-  if (records.length === 0)
+  for await (const record of readSequences(path, options)) {
+    records.push(record);
+  }
+  for (const line of warnings.lines()) {
+    process.stderr.write(`warning: ${line}\n`);
+  }
+  if (records.length === 0) {
     throw new InputError(`${path} has no sequences; give ${alphabet === 'bytes' ? 'another file' : 'a FASTA file'}`);
+  }
   return records;
 }
 
@@ -76,16 +83,21 @@ export async function fitting<T extends SequenceRecord>(
   const { InputError } = await import('../data/errors.js');
   const most = maxLength(model.config) - 2;
   const long = records.filter(({ sequence }) => sequence.length > most);
-  if (long.length === 0) return records;
+  if (long.length === 0) {
+    return records;
+  }
   const { file, line, id, sequence } = long[0];
   const first = `${file}:${line}, record ${id}`;
   const unit = `${UNITS[model.alphabet.name]}s`;
-  if (!skip)
+  if (!skip) {
     throw new InputError(`${first}: ${sequence.length} ${unit}, but this model takes ${most}: crop the sequence`);
+  }
   process.stderr.write(
     `warning: longer than the model's ${most} ${unit}, left out: ${long.length} (first: ${first})\n`,
   );
   const kept = records.filter((record) => record.sequence.length <= most);
-  if (kept.length === 0) throw new InputError(`${file}: every sequence is longer than the model's ${most} ${unit}`);
+  if (kept.length === 0) {
+    throw new InputError(`${file}: every sequence is longer than the model's ${most} ${unit}`);
+  }
   return kept;
 }

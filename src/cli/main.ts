@@ -59,7 +59,9 @@ function prepare(command: Command): void {
   command.exitOverride().configureOutput({
     outputError: (text, write) => write(`${text.trim().replaceAll('\n', ' ')} (see ${path(command)} --help)\n`),
   });
-  for (const child of command.commands) prepare(child);
+  for (const child of command.commands) {
+    prepare(child);
+  }
 }
 
 function path(command: Command): string {
@@ -87,9 +89,13 @@ async function run(argv: string[]): Promise<number> {
     await program().parseAsync(argv);
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    if (error instanceof CommanderError) return ASKED.has(error.code) ? 0 : 2;
+    if (error instanceof CommanderError) {
+      return ASKED.has(error.code) ? 0 : 2;
+    }
     const { line, exitCode } = describeError(error);
-    if (argv.includes('--debug') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    if (argv.includes('--debug') && error instanceof Error) {
+      process.stderr.write(`${error.stack}\n`);
+    }
     process.stderr.write(`error: ${line}\n`);
     return exitCode;
   }

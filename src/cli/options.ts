@@ -63,7 +63,9 @@ export function givenFlags(command: Command, names: readonly string[]): string[]
 export function wholeNumber(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = number(minimum, maximum)(text.replace(/(?<=\d)_(?=\d)/g, ''));
-    if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A whole number is needed.');
+    if (!Number.isSafeInteger(value)) {
+      throw new InvalidArgumentError('A whole number is needed.');
+    }
     return value;
   };
 }
@@ -72,9 +74,15 @@ export function wholeNumber(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): (te
 export function number(minimum = -Infinity, maximum = Infinity): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!Number.isFinite(value)) throw new InvalidArgumentError('A number is needed.');
-    if (value < minimum) throw new InvalidArgumentError(`It must be at least ${minimum}.`);
-    if (value > maximum) throw new InvalidArgumentError(`It must be at most ${maximum}.`);
+    if (!Number.isFinite(value)) {
+      throw new InvalidArgumentError('A number is needed.');
+    }
+    if (value < minimum) {
+      throw new InvalidArgumentError(`It must be at least ${minimum}.`);
+    }
+    if (value > maximum) {
+      throw new InvalidArgumentError(`It must be at most ${maximum}.`);
+    }
     return value;
   };
 }

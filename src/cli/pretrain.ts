@@ -211,10 +211,14 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     } else {
       training = await resumeTraining(out);
       const budget = budgetOf(options);
-      if (budget) training.state.recipe = { ...training.state.recipe, budget };
+      if (budget) {
+        training.state.recipe = { ...training.state.recipe, budget };
+      }
       store ??= await openRunData(out, training);
     }
-    if (training.model.config.attention.kind === 'favor-trig') process.stderr.write(UNSTABLE);
+    if (training.model.config.attention.kind === 'favor-trig') {
+      process.stderr.write(UNSTABLE);
+    }
     warnOfPieces(training, store!);
     log(describeTraining(training, store!));
     await runWithProgress(options, training, store!, train);
@@ -230,7 +234,9 @@ async function openFiles(
   options: PretrainOptions,
   fresh: { config: ModelConfig; recipe: Recipe } | undefined,
 ): Promise<TokenStore | undefined> {
-  if (!options.fasta && !options.files) return undefined;
+  if (!options.fasta && !options.files) {
+    return undefined;
+  }
   const { config, recipe } = fresh ?? (await readRun(options.out));
   const alphabet = config.alphabet ?? 'protein';
   // Rows of training are to be cut from longer pieces.
@@ -243,13 +249,17 @@ async function readRun(out: string): Promise<{ config: ModelConfig; recipe: Reci
   const { latestCheckpoint, readState } = await import('../training/checkpoint.js');
   const { readModelConfig } = await import('../model/files.js');
   const checkpoint = latestCheckpoint(out);
-  if (!checkpoint) throw new InputError(`${out}: no checkpoint in it; start a new run without --resume`);
+  if (!checkpoint) {
+    throw new InputError(`${out}: no checkpoint in it; start a new run without --resume`);
+  }
   return { config: (await readModelConfig(checkpoint.folder)).config, recipe: readState(checkpoint).recipe };
 }
 
 /** Data that was cut for shorter rows has no longer context. */
 function warnOfPieces({ state: { recipe } }: Training, { manifest, folder }: TokenStore): void {
-  if (manifest.cut === undefined || manifest.cut >= recipe.length) return;
+  if (manifest.cut === undefined || manifest.cut >= recipe.length) {
+    return;
+  }
   process.stderr.write(
     `warning: the sequences of ${folder} were cut after ${count(manifest.cut)}, rows have ${count(recipe.length)} ` +
       `tokens; build the data with --cut ${4 * recipe.length}\n`,
@@ -284,12 +294,17 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
     });
   } else {
     ({ config, changes } = readConfigFile(options.config));
-    if (alphabet !== undefined && alphabet !== (config.alphabet ?? 'protein'))
+    if (alphabet !== undefined && alphabet !== (config.alphabet ?? 'protein')) {
       config = changeAlphabet(config, alphabet);
-    if (positions) config.position_embedding_type = positions;
+    }
+    if (positions) {
+      config.position_embedding_type = positions;
+    }
     // Complete: a new model has the defaults of its kind, not those of converted weights.
     config = convertConfig(config, { attention: completeAttention(changeAttention(config.attention, options)) });
-    if (causal) config.attention.causal = true;
+    if (causal) {
+      config.attention.causal = true;
+    }
   }
   const sizes = {
     num_hidden_layers: options.layers,
@@ -299,7 +314,9 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
     hidden_dropout_prob: options.dropout,
   };
   for (const [name, value] of Object.entries(sizes)) {
-    if (value !== undefined) Object.assign(config, { [name]: value });
+    if (value !== undefined) {
+      Object.assign(config, { [name]: value });
+    }
   }
   // Once more, because of what the options changed.
   config = parseConfig(JSON.stringify(config), options.config ?? 'options');
@@ -315,7 +332,9 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
 
 /** The model of `--init`, with the attention and length of `config`; undefined without. */
 async function initialModel({ init, seed }: PretrainOptions, config: ModelConfig): Promise<LanguageModel | undefined> {
-  if (init === undefined) return undefined;
+  if (init === undefined) {
+    return undefined;
+  }
   const { loadModel } = await import('../model/files.js');
   const { convertModel } = await import('../model/convert.js');
   const loaded = await loadModel(init);
@@ -331,7 +350,9 @@ const SHAPE = ['config', 'layers', 'hidden', 'heads', 'feedForward', 'positions'
 /** The configuration of the model that a run begins with, with the attention and length that the options give. */
 function initialConfig(options: PretrainOptions, init: string): ModelConfig {
   const given = SHAPE.find((name) => options[name] !== undefined);
-  if (given) throw new UsageError(`--init ${init} has its own shape; leave out --${kebab(given)}`);
+  if (given) {
+    throw new UsageError(`--init ${init} has its own shape; leave out --${kebab(given)}`);
+  }
   const path = join(init, 'config.json');
   const { config } = readConfigFile(path);
   const causal = options.causal ?? config.attention.causal;
@@ -401,7 +422,9 @@ async function runWithProgress(
   });
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    if (controller.signal.aborted) {
+      process.exit(INTERRUPTED);
+    }
     controller.abort();
     progress.log('stopping after this step; once more stops at once');
   };
@@ -442,10 +465,14 @@ async function runWithProgress(
       process.stderr.write(`${out}: ${work} in ${formatDuration(result.seconds)}${outcome}\n`);
     }
   } catch (error) {
-    if (!(error instanceof DeviceLostError)) throw error;
+    if (!(error instanceof DeviceLostError)) {
+      throw error;
+    }
     const { latestCheckpoint } = await import('../training/checkpoint.js');
     const checkpoint = latestCheckpoint(out);
-    if (!checkpoint) throw error;
+    if (!checkpoint) {
+      throw error;
+    }
     throw new InputError(`${error.what}; step ${checkpoint.step} is saved; go on with: ${resumeCommand(out)}`);
   } finally {
     progress.end();
@@ -460,7 +487,9 @@ function resumeCommand(run: string): string {
 /** The curves of the run so far, as `protein-lm report` draws them. */
 async function writeRunReport(run: string): Promise<void> {
   const { MetricsLog } = await import('../training/metrics.js');
-  if (new MetricsLog(run).read().length === 0) return;
+  if (new MetricsLog(run).read().length === 0) {
+    return;
+  }
   const { runReport } = await import('./report.js');
   const { writeReport } = await import('../report/write.js');
   await writeReport(await runReport(run), { html: join(run, 'report.html') });

@@ -45,8 +45,9 @@ async function profile(options: ProfileOptions): Promise<void> {
   const engine = await startEngine('webgpu', { precision: options.precision });
   const times = await measure(options).finally(() => engine.stop());
   const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-  if (!options.quiet)
+  if (!options.quiet) {
     process.stderr.write(`${engine.description}: ${(total / options.steps).toPrecision(4)} ms a step\n`);
+  }
   const column = (value: (times: KernelTimes) => number) => times.map((entry) => Number(value(entry).toPrecision(4)));
   await output.write(
     table({
@@ -83,10 +84,14 @@ async function measure({ preset, batch, length, steps, seed }: ProfileOptions): 
   const positions = Int32Array.from({ length: count }, (_, i) => Math.floor((i * ids.length) / count));
   const pass = { ids, batch, length, positions, labels: positions.map((i) => ids[i]) };
   const step = () => trainingStep(model, optimizer, [pass], { learningRate: 1e-3, seed })!;
-  for (let i = 0; i < 2; i++) await step();
+  for (let i = 0; i < 2; i++) {
+    await step();
+  }
   return backend
     .measureKernels(async () => {
-      for (let i = 0; i < steps; i++) await step();
+      for (let i = 0; i < steps; i++) {
+        await step();
+      }
     })
     .catch((error: Error) => {
       throw new InputError(`profile: ${error.message}`);

@@ -50,7 +50,9 @@ const BAR_WIDTH = 24;
  *     training ━━━━━━━━━━━━╸          52 %  312/600 steps  5.1 steps/s  0:56 left  loss 2.874
  */
 export function createProgress(options: ProgressOptions): Progress {
-  if (options.quiet) return { update() {}, log() {}, end() {} };
+  if (options.quiet) {
+    return { update() {}, log() {}, end() {} };
+  }
   const stream: ProgressStream = options.stream ?? process.stderr;
   const now = options.now ?? (() => performance.now());
   const start = options.start ?? 0;
@@ -69,13 +71,23 @@ export function createProgress(options: ProgressOptions): Progress {
     const rate = seconds > 0 ? (done - start) / seconds : 0;
     const left = estimate ? estimate.secondsLeft : total !== undefined && rate > 0 ? (total - done) / rate : undefined;
     const parts = [`${count(done)}${total === undefined ? '' : `/${count(total)}`} ${unit}`];
-    if (rate > 0) parts.push(`${formatRate(rate)} ${unit}/s`);
-    if (left !== undefined && !ended) parts.push(`${formatDuration(left)} left`);
-    if (ended) parts.push(`in ${formatDuration(seconds)}`);
-    if (detail) parts.push(detail);
+    if (rate > 0) {
+      parts.push(`${formatRate(rate)} ${unit}/s`);
+    }
+    if (left !== undefined && !ended) {
+      parts.push(`${formatDuration(left)} left`);
+    }
+    if (ended) {
+      parts.push(`in ${formatDuration(seconds)}`);
+    }
+    if (detail) {
+      parts.push(detail);
+    }
     const share = total === undefined ? undefined : total === 0 ? 1 : done / total;
     const fraction = estimate?.fraction ?? share;
-    if (fraction === undefined) return `${label}  ${parts.join('  ')}`;
+    if (fraction === undefined) {
+      return `${label}  ${parts.join('  ')}`;
+    }
     const percent = `${Math.floor(Math.min(1, fraction) * 100)} %`.padStart(5);
     const filled = Math.round(Math.min(1, fraction) * BAR_WIDTH);
     const bar = stream.isTTY ? ` ${'━'.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}` : '';
@@ -95,21 +107,35 @@ export function createProgress(options: ProgressOptions): Progress {
 
   return {
     update(done, detail, estimate) {
-      if (ended) return;
+      if (ended) {
+        return;
+      }
       last = { done, detail, estimate };
-      if (now() - drawn >= interval) draw();
+      if (now() - drawn >= interval) {
+        draw();
+      }
     },
     log(line) {
-      if (barShown) stream.write('\r\x1b[2K');
+      if (barShown) {
+        stream.write('\r\x1b[2K');
+      }
       stream.write(`${line}\n`);
-      if (barShown && last && !ended) draw();
+      if (barShown && last && !ended) {
+        draw();
+      }
     },
     end() {
-      if (ended) return;
+      if (ended) {
+        return;
+      }
       ended = true;
       // Without a terminal a last line is due only for what was long enough to be worth one.
-      if (last && (stream.isTTY || lastPrinted !== undefined)) draw();
-      if (barShown) stream.write('\n');
+      if (last && (stream.isTTY || lastPrinted !== undefined)) {
+        draw();
+      }
+      if (barShown) {
+        stream.write('\n');
+      }
     },
   };
 }

@@ -58,15 +58,22 @@ export function reportCommand(): Command {
 }
 
 async function report(source: string, options: ReportOptions): Promise<void> {
-  if (!existsSync(source)) throw new InputError(`${source}: no such file or folder`);
+  if (!existsSync(source)) {
+    throw new InputError(`${source}: no such file or folder`);
+  }
   const folder = statSync(source).isDirectory();
   const html = options.out ?? (folder ? join(source, 'report.html') : `${withoutExtension(source)}.html`);
-  if (!existsSync(dirname(html)))
+  if (!existsSync(dirname(html))) {
     throw new UsageError(`--out ${html}: the folder ${dirname(html)} does not exist; make it first`);
+  }
   const { writeReport } = await import('../report/write.js');
   const content = folder ? await runReport(source) : await fileReport(source, options);
   const written = await writeReport(content, { html, charts: options.charts, theme: options.theme });
-  if (!options.quiet) for (const path of written) process.stderr.write(`${path}\n`);
+  if (!options.quiet) {
+    for (const path of written) {
+      process.stderr.write(`${path}\n`);
+    }
+  }
 }
 
 function withoutExtension(path: string): string {
@@ -79,8 +86,9 @@ export async function runReport(folder: string): Promise<Report> {
   const { MetricsLog } = await import('../training/metrics.js');
   const { trainingReport } = await import('../report/reports.js');
   const lines: TrainingLine[] = new MetricsLog(folder).read();
-  if (lines.length === 0)
+  if (lines.length === 0) {
     throw new InputError(`${folder}: no metrics.jsonl in it: give a folder that protein-lm pretrain wrote`);
+  }
   const facts: [string, string | number][] = [];
   const path = join(folder, 'config.json');
   if (existsSync(path)) {
@@ -106,14 +114,24 @@ async function fileReport(source: string, options: ReportOptions): Promise<Repor
   const table = await readTable(source);
   const names = table.columnNames();
   const has = (...columns: string[]) => columns.every((column) => names.includes(column));
-  if (has('residue_a', 'residue_b', 'attention', 'blosum62')) return similarityFrom(table, source);
-  if (has('estimator', 'num_features', 'matrix_error')) return approximationFrom(table, source);
-  if (has('layer', 'head', 'query', 'key', 'attention') && !has('query_residue'))
+  if (has('residue_a', 'residue_b', 'attention', 'blosum62')) {
+    return similarityFrom(table, source);
+  }
+  if (has('estimator', 'num_features', 'matrix_error')) {
+    return approximationFrom(table, source);
+  }
+  if (has('layer', 'head', 'query', 'key', 'attention') && !has('query_residue')) {
     return mapsFrom(table, source, options);
-  if (has('i', 'j', 'probability')) return contactsFrom(table, source, options);
-  if (has('score') && names.some((name) => ['variant', 'mutant', 'mutation'].includes(name)))
+  }
+  if (has('i', 'j', 'probability')) {
+    return contactsFrom(table, source, options);
+  }
+  if (has('score') && names.some((name) => ['variant', 'mutant', 'mutation'].includes(name))) {
     return scoresFrom(table, source, options);
-  if (has('position', 'wild_type')) return scoresFrom(unfold(table), source, options);
+  }
+  if (has('position', 'wild_type')) {
+    return scoresFrom(unfold(table), source, options);
+  }
   throw new InputError(
     `${source}: no table that a report is made of (columns ${names.join(', ')}): give maps, or what score, ` +
       'contacts, similarity or attention --approximation-error wrote',
@@ -124,13 +142,16 @@ async function fileReport(source: string, options: ReportOptions): Promise<Repor
 function choose<T extends { id: string }>(proteins: T[], source: string, options: ReportOptions): T[] {
   if (options.sequence !== undefined) {
     const chosen = proteins.filter(({ id }) => id === options.sequence);
-    if (chosen.length === 0) throw new InputError(`${source}: no protein ${options.sequence} in it`);
+    if (chosen.length === 0) {
+      throw new InputError(`${source}: no protein ${options.sequence} in it`);
+    }
     return chosen;
   }
-  if (proteins.length > MOST_PROTEINS)
+  if (proteins.length > MOST_PROTEINS) {
     throw new InputError(
       `${source}: ${proteins.length} proteins, a page shows ${MOST_PROTEINS}: choose with --sequence`,
     );
+  }
   return proteins;
 }
 
@@ -154,8 +175,11 @@ function rowsByProtein(columns: Cells, rows: number, fallback: string): { id: st
   for (let row = 0; row < rows; row++) {
     const id = String(columns.sequence_id?.[row] ?? fallback);
     const group = groups.get(id);
-    if (group) group.push(row);
-    else groups.set(id, [row]);
+    if (group) {
+      group.push(row);
+    } else {
+      groups.set(id, [row]);
+    }
   }
   return [...groups].map(([id, rows]) => ({ id, rows }));
 }
@@ -173,7 +197,9 @@ function unfold(table: ColumnTable): Cells {
   const rows = { sequence_id: [] as unknown[], variant: [] as string[], score: [] as number[] };
   for (let row = 0; row < table.numRows(); row++) {
     for (const residue of residues) {
-      if (residue === columns.wild_type[row]) continue;
+      if (residue === columns.wild_type[row]) {
+        continue;
+      }
       rows.sequence_id.push(columns.sequence_id?.[row]);
       rows.variant.push(`${columns.wild_type[row]}${columns.position[row]}${residue}`);
       rows.score.push(toNumber(columns[residue][row]));
@@ -242,7 +268,9 @@ function substitution(
 ): ScoredVariant['substitution'] {
   try {
     const [mutation, ...others] = parse(variant);
-    if (others.length > 0 || mutation?.kind !== 'substitution' || mutation.residues.length !== 1) return undefined;
+    if (others.length > 0 || mutation?.kind !== 'substitution' || mutation.residues.length !== 1) {
+      return undefined;
+    }
     return { position: mutation.first.position, wildType: mutation.first.residue, mutant: mutation.residues };
   } catch {
     return undefined;
@@ -272,8 +300,9 @@ async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions
     }
     const length = first === 0 ? last - 1 : last;
     const sequence = known.get(id) ?? 'X'.repeat(length);
-    if (sequence.length !== length)
+    if (sequence.length !== length) {
       throw new InputError(`${path}: the maps of ${id} are of ${length} residues, its sequence has ${sequence.length}`);
+    }
     const of = (column: ArrayLike<unknown>) => {
       const names = new Set(rows.map((row) => String(column[row])));
       return [...names].map((name) => (name === 'mean' ? name : Number(name)));
@@ -284,7 +313,9 @@ async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions
     const [layerPlaces, headPlaces] = [places(layers), places(heads)];
     for (const row of rows) {
       const [i, j] = [query[row] - 1, key[row] - 1];
-      if (!(i >= 0 && i < length && j >= 0 && j < length)) continue;
+      if (!(i >= 0 && i < length && j >= 0 && j < length)) {
+        continue;
+      }
       const layer = layerPlaces.get(String(columns.layer[row]))!;
       const head = headPlaces.get(String(columns.head[row]))!;
       maps[layer * heads.length + head][i * length + j] = attention[row];
@@ -303,8 +334,9 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
   const sequences = await sequencesOf(options);
   const groups = rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)));
   const chosen = choose(groups, path, options);
-  if (chain && chosen.length > 1)
+  if (chain && chosen.length > 1) {
     throw new InputError(`${path}: ${chosen.length} proteins but one structure: choose with --sequence`);
+  }
   const proteins = chosen.map(({ id, rows }) => {
     const [, length] = extent(rows.map((row) => Math.max(i[row], j[row])));
     const letters = Array<string>(length).fill('X');
@@ -313,8 +345,9 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
       letters[j[row] - 1] = String(columns.residue_j?.[row] ?? 'X');
     }
     const sequence = chain?.sequence ?? sequences.get(id) ?? letters.join('');
-    if (length > sequence.length || letters.some((letter, at) => letter !== 'X' && letter !== sequence[at]))
+    if (length > sequence.length || letters.some((letter, at) => letter !== 'X' && letter !== sequence[at])) {
       throw new InputError(`${path}: the contacts of ${id} do not fit the sequence of the structure or FASTA file`);
+    }
     return {
       id,
       sequence,

@@ -45,20 +45,27 @@ export async function openTableWriter(
     let text = '';
     let first = true;
     const send = async (content: string) => {
-      if (output.format === 'arrow') text += content;
-      else
+      if (output.format === 'arrow') {
+        text += content;
+      } else {
         await new Promise<void>((resolve, reject) => process.stdout.write(content, (e) => (e ? reject(e) : resolve())));
+      }
     };
     await send(opening(kept, columns));
     return {
       done: { groups: 0 },
       async append(_, rows) {
         await send(encodeRows(kept, columns, rows, first));
-        if (rows.length > 0) first = false;
+        if (rows.length > 0) {
+          first = false;
+        }
       },
       async close() {
-        if (output.format === 'arrow') await output.write(parseRows(text));
-        else await send(closing(kept, first));
+        if (output.format === 'arrow') {
+          await output.write(parseRows(text));
+        } else {
+          await send(closing(kept, first));
+        }
       },
     };
   }
@@ -67,7 +74,9 @@ export async function openTableWriter(
   const journalPath = `${partial}.json`;
   const journal = await readJournal(partial, journalPath, settings);
   const file = await open(partial, journal.bytes > 0 ? 'r+' : 'w');
-  if (journal.bytes === 0) journal.bytes = await writeAt(file, opening(kept, columns), 0);
+  if (journal.bytes === 0) {
+    journal.bytes = await writeAt(file, opening(kept, columns), 0);
+  }
   await file.truncate(journal.bytes);
   const emptyBytes = Buffer.byteLength(opening(kept, columns));
   return {
@@ -87,7 +96,9 @@ export async function openTableWriter(
       if (output.format === 'arrow') {
         await output.write(parseRows(await readFile(partial, 'utf8')));
         await rm(partial);
-      } else await rename(partial, path);
+      } else {
+        await rename(partial, path);
+      }
       await rm(journalPath, { force: true });
     },
   };
@@ -95,7 +106,9 @@ export async function openTableWriter(
 
 async function readJournal(partial: string, path: string, settings: unknown): Promise<Journal> {
   const fresh: Journal = { settings, groups: 0, bytes: 0 };
-  if (!existsSync(partial) || !existsSync(path)) return fresh;
+  if (!existsSync(partial) || !existsSync(path)) {
+    return fresh;
+  }
   const journal = JSON.parse(await readFile(path, 'utf8')) as Journal;
   if (JSON.stringify(journal.settings) !== JSON.stringify(settings)) {
     throw new InputError(
@@ -127,7 +140,9 @@ function encodeRows(
   rows: readonly (readonly Cell[])[],
   first: boolean,
 ): string {
-  if (format !== 'json') return rows.map((row) => encodeLine(row, format)).join('');
+  if (format !== 'json') {
+    return rows.map((row) => encodeLine(row, format)).join('');
+  }
   const lines = rows.map((row) => JSON.stringify(Object.fromEntries(columns.map((name, i) => [name, row[i]]))));
   return lines.map((line, i) => `${first && i === 0 ? '' : ','}\n  ${line}`).join('');
 }
@@ -135,7 +150,9 @@ function encodeRows(
 function encodeLine(cells: readonly Cell[], format: TableFormat): string {
   const delimiter = format === 'tsv' ? '\t' : ',';
   const encode = (cell: Cell): string => {
-    if (cell === null || (typeof cell === 'number' && Number.isNaN(cell))) return '';
+    if (cell === null || (typeof cell === 'number' && Number.isNaN(cell))) {
+      return '';
+    }
     const text = String(cell);
     return text.includes(delimiter) || /["\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };

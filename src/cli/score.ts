@@ -120,7 +120,11 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   const engine = await startEngine(options.device, { threads: options.threads });
   const loaded = options.head === undefined ? undefined : await loadSavedHead(options.head, options.model);
   const models: LanguageModel[] = loaded?.models ?? [];
-  if (!loaded) for (const folder of options.model!) models.push(await loadModel(folder));
+  if (!loaded) {
+    for (const folder of options.model!) {
+      models.push(await loadModel(folder));
+    }
+  }
   const task = loaded?.description.task;
   if (task && (mutations || options.matrix)) {
     throw new UsageError(`${options.head} classifies ${task}: leave out --mutations and --matrix`);
@@ -134,15 +138,21 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
 
   const start = writer.done.groups;
   const progress = createProgress({ label: 'scoring', total, unit: 'sequences', start, quiet: options.quiet });
-  if (start > 0) progress.log(`going on after ${start} sequences of the stopped run`);
+  if (start > 0) {
+    progress.log(`going on after ${start} sequences of the stopped run`);
+  }
   let index = 0;
   const found = new Set<string>();
   // What the first reading of a file warned of needs no second warning.
   const again = total === undefined ? warnings : new Warnings();
   const duplicates = mutations ? 'error' : 'ignore';
   for await (const record of readSequences(fasta, { ...reading, warnings: again, duplicates })) {
-    if (mutations?.sequenceIds && !mutations.sequenceIds.has(record.id)) continue;
-    if (mutations && !mutations.sequenceIds && index > 0) throw severalSequences(fasta, options.mutations!);
+    if (mutations?.sequenceIds && !mutations.sequenceIds.has(record.id)) {
+      continue;
+    }
+    if (mutations && !mutations.sequenceIds && index > 0) {
+      throw severalSequences(fasta, options.mutations!);
+    }
     found.add(record.id);
     if (index < start) {
       if (index === start - 1 && writer.done.last !== record.id) {
@@ -158,12 +168,23 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   }
   progress.end();
   const absent = [...(mutations?.sequenceIds ?? [])].find((id) => !found.has(id));
-  if (absent !== undefined) throw unknownSequence(absent, fasta, options.mutations!);
-  if (index === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file`);
+  if (absent !== undefined) {
+    throw unknownSequence(absent, fasta, options.mutations!);
+  }
+  if (index === 0) {
+    throw new InputError(`${fasta} has no sequences; give a FASTA file`);
+  }
   await writer.close();
-  for (const line of warnings.lines()) process.stderr.write(`warning: ${line}\n`);
-  if (loaded) loaded.dispose();
-  else for (const model of models) model.dispose();
+  for (const line of warnings.lines()) {
+    process.stderr.write(`warning: ${line}\n`);
+  }
+  if (loaded) {
+    loaded.dispose();
+  } else {
+    for (const model of models) {
+      model.dispose();
+    }
+  }
   await engine.stop();
 }
 
@@ -183,21 +204,31 @@ async function checkInput(
   warnings: import('../data/warnings.js').Warnings,
   path?: string,
 ): Promise<number | undefined> {
-  if (fasta === '-') return undefined;
+  if (fasta === '-') {
+    return undefined;
+  }
   const { readSequences } = await import('../data/reading.js');
   const wanted = mutations?.sequenceIds;
   const missing = new Set(wanted);
   let sequences = 0;
   const duplicates = mutations ? 'error' : 'ignore';
   for await (const { id, sequence } of readSequences(fasta, { ...reading, warnings, duplicates })) {
-    if (wanted && !missing.delete(id)) continue;
+    if (wanted && !missing.delete(id)) {
+      continue;
+    }
     sequences++;
-    if (mutations && !wanted && sequences > 1) throw severalSequences(fasta, path!);
+    if (mutations && !wanted && sequences > 1) {
+      throw severalSequences(fasta, path!);
+    }
     mutations?.of(id, sequence);
   }
   const [absent] = missing;
-  if (absent !== undefined) throw unknownSequence(absent, fasta, path!);
-  if (sequences === 0) throw new InputError(`${fasta} has no sequences; give a FASTA file`);
+  if (absent !== undefined) {
+    throw unknownSequence(absent, fasta, path!);
+  }
+  if (sequences === 0) {
+    throw new InputError(`${fasta} has no sequences; give a FASTA file`);
+  }
   return sequences;
 }
 
@@ -224,25 +255,29 @@ async function scoreProtein(
   const { singleSubstitutions } = await import('../scoring/variants.js');
   const where = `${file}:${line}, record ${id}`;
   const settings = { ...scoreOptions(options), onProgress };
-  const scheme = options.scheme ?? defaultScheme(models[0]!);
-  if (head?.description.task) return classRows(head, id, sequence, options.offset);
+  const scheme = options.scheme ?? defaultScheme(models[0]);
+  if (head?.description.task) {
+    return classRows(head, id, sequence, options.offset);
+  }
   if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 
-  const letters = lettersOf(models[0]!.alphabet);
+  const letters = lettersOf(models[0].alphabet);
   let variants: Variant[];
   if (mutations) {
     const placed = mutations.of(id, sequence);
     variants = placed.variants;
-    for (let i = 0; i < placed.mismatches; i++) warnings.add('row that does not match the wild type, skipped', where);
+    for (let i = 0; i < placed.mismatches; i++) {
+      warnings.add('row that does not match the wild type, skipped', where);
+    }
   } else {
     // An unknown wild-type residue has nothing to be compared with.
-    const nucleotide = models[0]!.alphabet.name === 'nucleotide';
+    const nucleotide = models[0].alphabet.name === 'nucleotide';
     const known = (index: number) =>
-      nucleotide ? BASES.includes(sequence[index]!) : !'XBZ-.'.includes(sequence[index]!);
+      nucleotide ? BASES.includes(sequence[index]) : !'XBZ-.'.includes(sequence[index]);
     variants = [...singleSubstitutions(sequence, letters.join(''), options.offset)].filter((variant) => {
-      return known(variant.edits[0]!.start);
+      return known(variant.edits[0].start);
     });
     if ([...sequence].some((_, i) => !known(i))) {
       const unknown = nucleotide
@@ -260,11 +295,15 @@ async function scoreProtein(
       })
     : await scoreVariants(models, sequence, variants, settings);
   variants.forEach((variant, i) => {
-    if (!Number.isNaN(scores[i]!)) return;
-    const reason = unscorable(models[0]!, sequence, variant) ?? 'no score';
+    if (!Number.isNaN(scores[i])) {
+      return;
+    }
+    const reason = unscorable(models[0], sequence, variant) ?? 'no score';
     warnings.add(`${reason}, score left empty`, `${where}, variant ${variant.name}`);
   });
-  if (!options.matrix) return variants.map((variant, i) => [id, variant.name, rounded(scores[i]!)]);
+  if (!options.matrix) {
+    return variants.map((variant, i) => [id, variant.name, rounded(scores[i])]);
+  }
 
   const ofWildType = unchanged.length > 0 ? rounded(scores.at(-1)!) : 0;
   const rows = [...sequence].map((residue, i): Cell[] => [
@@ -274,8 +313,8 @@ async function scoreProtein(
     ...letters.map((other) => (other === residue ? ofWildType : null)),
   ]);
   variants.forEach(({ edits }, i) => {
-    const { start, residues } = edits[0]!;
-    rows[start]![3 + letters.indexOf(residues)] = rounded(scores[i]!);
+    const { start, residues } = edits[0];
+    rows[start][3 + letters.indexOf(residues)] = rounded(scores[i]);
   });
   return rows;
 }
@@ -288,11 +327,13 @@ async function classRows(
   offset = 1,
 ): Promise<Cell[][]> {
   const { classify } = await import('../scoring/heads/classifier.js');
-  if (head.method !== 'fine-tune') throw new Error('a classification head is a fine-tuned one');
+  if (head.method !== 'fine-tune') {
+    throw new Error('a classification head is a fine-tuned one');
+  }
   const [predictions] = await classify(head, description.task!, description.classes!, [sequence]);
   return predictions!.map(({ label, probability }, i) =>
     description.task === 'residues'
-      ? [id, i + offset, sequence[i]!, label, rounded(probability)]
+      ? [id, i + offset, sequence[i], label, rounded(probability)]
       : [id, label, rounded(probability)],
   );
 }
@@ -311,13 +352,13 @@ async function predict(
   if (sequence !== description.wildType) {
     throw new InputError(`${where} is not the wild type that the head was trained on; give that sequence`);
   }
-  const rows = [...variants.keys()].filter((i) => !unscorable(models[0]!, sequence, variants[i]!));
-  const known = rows.map((row) => variants[row]!);
+  const rows = [...variants.keys()].filter((i) => !unscorable(models[0], sequence, variants[i]));
+  const known = rows.map((row) => variants[row]);
   const features = new VariantFeatures(models, sequence, known, { ...scoring, ...work });
   const predicted = await predictAssayHead(head, features);
   const scores = new Float64Array(variants.length).fill(Number.NaN);
   rows.forEach((row, i) => {
-    scores[row] = predicted[i]!;
+    scores[row] = predicted[i];
   });
   return scores;
 }
@@ -330,7 +371,9 @@ function rounded(score: number): number {
 /** What decides the content of the table: a stopped run goes on only where all of it is the same. */
 async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<unknown> {
   const file = (path: string) => {
-    if (path === '-') return path;
+    if (path === '-') {
+      return path;
+    }
     const { size, mtimeMs } = statSync(path);
     return [path, size, mtimeMs];
   };
@@ -338,7 +381,9 @@ async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<
   const weights: string[] = [];
   if (out !== undefined && out !== '-') {
     const { modelDigest } = await import('../scoring/heads/headFiles.js');
-    for (const folder of model ?? []) weights.push(await modelDigest(folder));
+    for (const folder of model ?? []) {
+      weights.push(await modelDigest(folder));
+    }
   }
   const headFile = rest.head === undefined ? undefined : file(join(rest.head, 'head.safetensors'));
   return { fasta: file(fasta), mutations: mutations && file(mutations), weights, format, ...rest, head: headFile };

@@ -59,10 +59,11 @@ async function similarity(fasta: string, options: SimilarityOptions): Promise<vo
       blosum62: pairs.map(({ blosum }) => Number(blosum.toPrecision(6))),
     }),
   );
-  if (!options.quiet)
+  if (!options.quiet) {
     process.stderr.write(
       `correlation with BLOSUM62 over 190 pairs: Pearson ${result.pearson.toFixed(3)}, ` +
         `Spearman ${result.spearman.toFixed(3)}\n`,
     );
+  }
   await stop();
 }

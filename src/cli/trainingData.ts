@@ -68,7 +68,9 @@ export async function openTrainingData(
     throw new UsageError(`--files is for --alphabet bytes; give --fasta for ${alphabet ?? 'protein'} sequences`);
   }
   const sources = fasta ?? files;
-  if (!sources) return undefined;
+  if (!sources) {
+    return undefined;
+  }
   const warnings = new Warnings({ strict: options.strict });
   const bar = byteProgress('reading', options.quiet);
   const { store } = await cacheStore(sources, {

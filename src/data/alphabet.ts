@@ -51,11 +51,11 @@ export class Alphabet {
    * as they are, so that the 256 of them fit although there are special tokens beside them.
    */
   readonly storedOffset: number;
-  readonly #ids: ReadonlyMap<string, number>;
+  private readonly ids: ReadonlyMap<string, number>;
   /** Id of a letter by its character code, upper or lower case; `unk` for any other. */
-  readonly #byCode: Tokens;
-  readonly #isLetter: Uint8Array;
-  readonly #isTarget: Uint8Array;
+  private readonly byCode: Tokens;
+  private readonly letterFlags: Uint8Array;
+  private readonly targetFlags: Uint8Array;
 
   /**
    * The alphabet follows from the tokens: `bytes` where one is `<0x00>`, `nucleotide` where the letters are bases.
@@ -63,16 +63,18 @@ export class Alphabet {
    */
   constructor(tokens: readonly string[], where = 'vocabulary') {
     this.tokens = [...tokens];
-    this.#ids = new Map(tokens.map((token, id) => [token, id]));
-    if (this.#ids.size !== tokens.length) {
-      const twice = tokens.find((token, id) => this.#ids.get(token) !== id);
+    this.ids = new Map(tokens.map((token, id) => [token, id]));
+    if (this.ids.size !== tokens.length) {
+      const twice = tokens.find((token, id) => this.ids.get(token) !== id);
       throw new InputError(`${where}: token ${twice} is there twice; each token needs a line of its own`);
     }
-    this.name = nameOf(this.#ids);
+    this.name = nameOf(this.ids);
     const most = this.name === 'bytes' ? 2 ** 16 : 256;
-    if (tokens.length > most) throw new InputError(`${where}: ${tokens.length} tokens; at most ${most} are possible`);
+    if (tokens.length > most) {
+      throw new InputError(`${where}: ${tokens.length} tokens; at most ${most} are possible`);
+    }
     const id = (token: string) => {
-      const found = this.#ids.get(token);
+      const found = this.ids.get(token);
       if (found === undefined) {
         const model = this.name === 'protein' ? 'a protein model' : `a model of the ${this.name} alphabet`;
         throw new InputError(`${where}: token ${token} is missing; is this ${model}?`);
@@ -88,28 +90,39 @@ export class Alphabet {
     this.residues = this.array(standard.length);
     this.residues.set(standard.map(id));
     this.storedOffset = this.name === 'bytes' ? id(byteToken(0)) : 0;
-    this.#byCode = this.array(256).fill(this.unk);
-    this.#isLetter = new Uint8Array(tokens.length);
-    this.#isTarget = new Uint8Array(tokens.length);
+    this.byCode = this.array(256).fill(this.unk);
+    this.letterFlags = new Uint8Array(tokens.length);
+    this.targetFlags = new Uint8Array(tokens.length);
     if (this.name === 'bytes') {
       const misplaced = this.residues.findIndex((letter, byte) => letter !== this.storedOffset + byte);
-      if (misplaced !== -1)
+      if (misplaced !== -1) {
         throw new InputError(`${where}: token ${byteToken(misplaced)} does not follow that of the byte before it`);
-      this.#byCode.set(this.residues);
-      for (const letter of this.residues) this.#isLetter[letter] = 1;
+      }
+      this.byCode.set(this.residues);
+      for (const letter of this.residues) {
+        this.letterFlags[letter] = 1;
+      }
     } else {
       tokens.forEach((token, index) => {
-        if (token.length !== 1 || token.charCodeAt(0) > 127) return;
-        this.#byCode[token.charCodeAt(0)] = index;
-        this.#byCode[token.toLowerCase().charCodeAt(0)] = index;
-        this.#isLetter[index] = 1;
+        if (token.length !== 1 || token.charCodeAt(0) > 127) {
+          return;
+        }
+        this.byCode[token.charCodeAt(0)] = index;
+        this.byCode[token.toLowerCase().charCodeAt(0)] = index;
+        this.letterFlags[index] = 1;
       });
     }
     if (this.name === 'nucleotide') {
       // RNA's uracil is read as thymine.
-      for (const letter of 'Uu') this.#byCode[letter.charCodeAt(0)] = id('T');
-      for (const base of this.residues) this.#isTarget[base] = 1;
-    } else this.#isTarget.set(this.#isLetter);
+      for (const letter of 'Uu') {
+        this.byCode[letter.charCodeAt(0)] = id('T');
+      }
+      for (const base of this.residues) {
+        this.targetFlags[base] = 1;
+      }
+    } else {
+      this.targetFlags.set(this.letterFlags);
+    }
   }
 
   /** Number of tokens. */
@@ -124,12 +137,12 @@ export class Alphabet {
 
   /** Id of a token, or undefined. */
   idOf(token: string): number | undefined {
-    return this.#ids.get(token);
+    return this.ids.get(token);
   }
 
   /** Whether an id stands for one letter of a sequence, and not for a special token. */
   isLetter(id: number): boolean {
-    return this.#isLetter[id] === 1;
+    return this.letterFlags[id] === 1;
   }
 
   /**
@@ -137,7 +150,7 @@ export class Alphabet {
    * nucleotides A, C, G and T alone. The N of a genome's gaps would be millions of certain answers.
    */
   isTarget(id: number): boolean {
-    return this.#isTarget[id] === 1;
+    return this.targetFlags[id] === 1;
   }
 
   /**
@@ -160,10 +173,10 @@ export class Alphabet {
   }
 
   private encodeInto(sequence: string, ids: Tokens, offset: number): void {
-    const byCode = this.#byCode;
+    const byCode = this.byCode;
     for (let i = 0; i < sequence.length; i++) {
       const code = sequence.charCodeAt(i);
-      ids[offset + i] = code < 256 ? byCode[code]! : this.unk;
+      ids[offset + i] = code < 256 ? byCode[code] : this.unk;
     }
   }
 
@@ -182,7 +195,9 @@ export class Alphabet {
 const NO_BASES = 'EFILPQ';
 
 function nameOf(tokens: ReadonlyMap<string, number>): AlphabetName {
-  if (tokens.has(byteToken(0))) return 'bytes';
+  if (tokens.has(byteToken(0))) {
+    return 'bytes';
+  }
   const has = (letters: string) => [...letters].filter((letter) => tokens.has(letter)).length;
   return has(BASES) === BASES.length && has(NO_BASES) === 0 ? 'nucleotide' : 'protein';
 }
@@ -205,7 +220,9 @@ export const ALPHABETS: Record<AlphabetName, Alphabet> = { protein: PROTEIN, nuc
  */
 export async function readVocabulary(path: string): Promise<Alphabet> {
   const lines = (await readFile(path, 'utf8')).split(/\r?\n/).map((line) => line.trim());
-  while (lines.at(-1) === '') lines.pop();
+  while (lines.at(-1) === '') {
+    lines.pop();
+  }
   return new Alphabet(lines, path);
 }
 

@@ -3,7 +3,9 @@
  * the stack holds.
  */
 export function append<T>(to: T[], items: Iterable<T>): void {
-  for (const item of items) to.push(item);
+  for (const item of items) {
+    to.push(item);
+  }
 }
 
 /** The least and the greatest of `values`, however many: [Infinity, -Infinity] of none. */

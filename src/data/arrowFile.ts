@@ -74,13 +74,17 @@ function footer(types: Record<string, DataType>, blocks: readonly Block[]): Buff
   // The file ends with the footer, a flatbuffer, its length and 'ARROW1'.
   const end = bytes.length - 10;
   const start = end - bytes.readInt32LE(end);
-  if (blocks.length === 0) return bytes.subarray(start - END);
+  if (blocks.length === 0) {
+    return bytes.subarray(start - END);
+  }
   const root = start + bytes.readUInt32LE(start);
   const fields = root - bytes.readInt32LE(root);
   // Field 3 of the Footer table (Arrow's File.fbs) is the vector of record batches: structs of 24 bytes.
   const field = root + bytes.readUInt16LE(fields + 4 + 2 * 3);
   const vector = field + bytes.readUInt32LE(field);
-  if (bytes.readUInt32LE(vector) !== blocks.length) throw new Error('an Arrow footer that is not understood');
+  if (bytes.readUInt32LE(vector) !== blocks.length) {
+    throw new Error('an Arrow footer that is not understood');
+  }
   blocks.forEach(([offset, metadata, body], i) => {
     const at = vector + 4 + 24 * i;
     bytes.writeBigInt64LE(BigInt(offset), at);

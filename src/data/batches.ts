@@ -77,7 +77,9 @@ export function trainingBatches(
   options: TrainingBatchOptions,
   cursor: BatchCursor = { epoch: 0, index: 0, offset: 0 },
 ): Generator<TrainingBatch, void, undefined> {
-  if (source.size === 0) throw new RangeError('no sequences to make batches from');
+  if (source.size === 0) {
+    throw new RangeError('no sequences to make batches from');
+  }
   return options.mode === 'packed' ? packedBatches(source, options, cursor) : singleBatches(source, options, cursor);
 }
 
@@ -101,7 +103,7 @@ function* singleBatches(
       );
       new Random(seed, epoch, index).shuffle(batches);
       for (; offset < batches.length; offset++) {
-        const { length: rowLength, items } = batches[offset]!;
+        const { length: rowLength, items } = batches[offset];
         const rows = items.map((sequence) => {
           const random = new Random(seed, epoch, sequence, 1);
           return { ...objective(crop(source.tokens(sequence), length, random), random), sequence };
@@ -144,7 +146,9 @@ function* packedBatches(
         row.set(piece, filled);
         filled += piece.length;
         offset += piece.length;
-        if (offset < tokens.length) continue;
+        if (offset < tokens.length) {
+          continue;
+        }
         offset = 0;
         if (++index === source.size) {
           index = 0;
@@ -217,9 +221,11 @@ export function* evaluationBatches(
         sequence,
       };
       targets.positions.forEach((position, i) => {
-        if (position < own.from || position >= own.to) return;
+        if (position < own.from || position >= own.to) {
+          return;
+        }
         row.positions.push(position - start);
-        row.labels.push(targets.labels[i]!);
+        row.labels.push(targets.labels[i]);
       });
       return row;
     });
@@ -237,7 +243,9 @@ export function microBatches(batch: TokenBatch, tokens: number, alphabet: Alphab
     const start = row * batch.length;
     const end = start + size * batch.length;
     let to = from;
-    while (to < batch.positions.length && batch.positions[to]! < end) to++;
+    while (to < batch.positions.length && batch.positions[to] < end) {
+      to++;
+    }
     const ids = batch.ids.subarray(start, end);
     parts.push({
       ids,
@@ -262,7 +270,9 @@ export function bucketLengths(longest: number): number[] {
   for (let octave = 64; ; octave *= 2) {
     for (let quarter = 4; quarter < 8; quarter++) {
       const length = (octave / 4) * quarter;
-      if (length >= longest) return [...lengths, longest];
+      if (length >= longest) {
+        return [...lengths, longest];
+      }
       lengths.push(length);
     }
   }
@@ -282,13 +292,13 @@ function bucketed<T>(
   const buckets: T[][] = lengths.map(() => []);
   for (const item of items) {
     const length = lengthOf(item);
-    buckets[lengths.findIndex((bucket) => length <= bucket)]!.push(item);
+    buckets[lengths.findIndex((bucket) => length <= bucket)].push(item);
   }
   const longestUsed = buckets.findLastIndex((bucket) => bucket.length > 0);
   const batches: { length: number; items: T[] }[] = [];
   let left: T[] = [];
   lengths.forEach((length, i) => {
-    const waiting = [...left, ...buckets[i]!];
+    const waiting = [...left, ...buckets[i]];
     const size = rows(length);
     let done = 0;
     while (waiting.length - done >= size || (i === longestUsed && done < waiting.length)) {
@@ -302,13 +312,17 @@ function bucketed<T>(
 
 function rowsPerBatch(length: number, options: TrainingBatchOptions): number {
   const rows = Math.max(1, Math.floor(options.tokensPerBatch / length));
-  if (options.tokensPerMicroBatch === undefined) return rows;
+  if (options.tokensPerMicroBatch === undefined) {
+    return rows;
+  }
   const part = Math.max(1, Math.floor(options.tokensPerMicroBatch / length));
   return rows > part ? rows - (rows % part) : rows;
 }
 
 function crop(tokens: Tokens, length: number, random: Random): Tokens {
-  if (tokens.length <= length) return tokens;
+  if (tokens.length <= length) {
+    return tokens;
+  }
   const start = random.int(tokens.length - length + 1);
   return tokens.subarray(start, start + length);
 }
@@ -322,7 +336,9 @@ interface Targets {
 
 function trainingObjective(options: BatchOptions): (tokens: Tokens, random: Random) => Targets {
   const { objective = 'masked', alphabet = PROTEIN, masking } = options;
-  if (objective === 'causal') return (tokens) => nextTokens(tokens, alphabet, false);
+  if (objective === 'causal') {
+    return (tokens) => nextTokens(tokens, alphabet, false);
+  }
   return (tokens, random) => maskForTraining(tokens, random, { ...masking, alphabet });
 }
 
@@ -331,8 +347,10 @@ function nextTokens(tokens: Tokens, alphabet: Alphabet, lettersOnly: boolean): T
   const positions: number[] = [];
   const labels: number[] = [];
   for (let i = 0; i + 1 < tokens.length; i++) {
-    const next = tokens[i + 1]!;
-    if (!alphabet.isTarget(next) && (lettersOnly || alphabet.isLetter(next))) continue;
+    const next = tokens[i + 1];
+    if (!alphabet.isTarget(next) && (lettersOnly || alphabet.isLetter(next))) {
+      continue;
+    }
     positions.push(i);
     labels.push(next);
   }
@@ -341,10 +359,14 @@ function nextTokens(tokens: Tokens, alphabet: Alphabet, lettersOnly: boolean): T
 
 /** Where windows begin: each half a window after the one before it, the last at the end. */
 function windowStarts(total: number, length: number): number[] {
-  if (total <= length) return [0];
+  if (total <= length) {
+    return [0];
+  }
   const stride = Math.max(1, Math.floor(length / 2));
   const starts: number[] = [];
-  for (let start = 0; start < total - length; start += stride) starts.push(start);
+  for (let start = 0; start < total - length; start += stride) {
+    starts.push(start);
+  }
   return [...starts, total - length];
 }
 
@@ -386,7 +408,7 @@ function stack(rows: (Targets & { sequence: number })[], length: number, alphabe
     tokens += row.ids.length;
     row.positions.forEach((position, i) => {
       positions[filled] = r * length + position;
-      labels[filled++] = row.labels[i]!;
+      labels[filled++] = row.labels[i];
     });
   });
   const sequences = Int32Array.from(rows, ({ sequence }) => sequence);

@@ -82,8 +82,9 @@ export async function buildStore(
   const fractions = checkFractions(options.fractions);
   const target = resolve(folder);
   if (existsSync(target)) {
-    if (!options.overwrite)
+    if (!options.overwrite) {
       throw new InputError(`${folder}: it exists already; take another name, or replace it (--overwrite)`);
+    }
     // Opening it shows that nothing but a store is thrown away.
     (await openStore(folder)).close();
   }
@@ -102,9 +103,13 @@ export async function buildStore(
       // Which sequences are held out must be known before the first one that equals one of them is placed.
       for await (const record of readSequences(all, { ...options, warnings: new Warnings(), onBytes: undefined })) {
         options.signal?.throwIfAborted();
-        if (holdout.matches(record.description)) heldOut.add(hash53(stored(alphabet, record.sequence)));
+        if (holdout.matches(record.description)) {
+          heldOut.add(hash53(stored(alphabet, record.sequence)));
+        }
       }
-      for (const entry of holdout.unmatched()) warnings.add('nothing to hold out has this name', entry);
+      for (const entry of holdout.unmatched()) {
+        warnings.add('nothing to hold out has this name', entry);
+      }
     }
     const totalBytes = total(all);
     let bytes = 0;
@@ -135,10 +140,14 @@ export async function buildStore(
     await rm(scratch, { recursive: true });
     await syncFolder(temporary);
     const replaced = existsSync(target) && options.overwrite ? `${temporary}.old` : undefined;
-    if (replaced) await rename(target, replaced);
+    if (replaced) {
+      await rename(target, replaced);
+    }
     await rename(temporary, target);
     await syncFolder(dirname(target));
-    if (replaced) await rm(replaced, { recursive: true });
+    if (replaced) {
+      await rm(replaced, { recursive: true });
+    }
     return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
@@ -160,7 +169,9 @@ function checkFractions(given: BuildOptions['fractions'] = {}): { validation: nu
 function total(sources: readonly FileSource[]): number | undefined {
   let sum = 0;
   for (const source of sources) {
-    if (source === '-' || source instanceof Readable) return undefined;
+    if (source === '-' || source instanceof Readable) {
+      return undefined;
+    }
     const path = typeof source === 'string' ? source : source.path;
     sum += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   }
@@ -169,7 +180,9 @@ function total(sources: readonly FileSource[]): number | undefined {
 
 /** A source that can be read twice: a stream is written to `path` first. */
 export async function spool(source: FileSource, path: string): Promise<Exclude<FileSource, Readable>> {
-  if (source !== '-' && !(source instanceof Readable)) return source;
+  if (source !== '-' && !(source instanceof Readable)) {
+    return source;
+  }
   await pipeline(source === '-' ? process.stdin : source, createWriteStream(path));
   return { path, name: '-' };
 }
@@ -185,16 +198,16 @@ class StoreBuilder {
   sequences = 0;
   residues = 0;
   readonly alphabet: Alphabet;
-  readonly #cut: number | undefined;
-  readonly #folder: string;
-  readonly #fractions: { validation: number; test: number };
-  readonly #splitSeed: number;
-  readonly #writers: Record<SplitName, SplitWriter>;
-  readonly #sources = new Map<string, { sequences: number; residues: number }>();
-  readonly #equalNames: DuplicateFinder;
-  readonly #equalSequences: DuplicateFinder;
+  private readonly cut: number | undefined;
+  private readonly folder: string;
+  private readonly fractions: { validation: number; test: number };
+  private readonly splitSeed: number;
+  private readonly writers: Record<SplitName, SplitWriter>;
+  private readonly sources = new Map<string, { sequences: number; residues: number }>();
+  private readonly equalNames: DuplicateFinder;
+  private readonly equalSequences: DuplicateFinder;
   /** The first sequences, until it is known that there are enough to split by hash. */
-  #waiting: { id: string; tokens: Uint8Array; heldOut: boolean }[] | undefined = [];
+  private waiting: { id: string; tokens: Uint8Array; heldOut: boolean }[] | undefined = [];
 
   constructor(
     folder: string,
@@ -204,109 +217,122 @@ class StoreBuilder {
     options: Pick<BuildOptions, 'alphabet' | 'cut' | 'shardBytes'>,
   ) {
     this.alphabet = ALPHABETS[options.alphabet ?? 'protein'];
-    this.#cut = cutOf(options);
-    this.#folder = folder;
-    this.#fractions = fractions;
-    this.#splitSeed = splitSeed;
+    this.cut = cutOf(options);
+    this.folder = folder;
+    this.fractions = fractions;
+    this.splitSeed = splitSeed;
     const writer = (split: SplitName) => new SplitWriter(folder, split, options.shardBytes ?? 2 ** 30, this.alphabet);
-    this.#writers = {
+    this.writers = {
       train: writer('train'),
       validation: writer('validation'),
       test: writer('test'),
       ood: writer('ood'),
     };
-    this.#equalNames = new DuplicateFinder(scratch, 'names');
-    this.#equalSequences = new DuplicateFinder(scratch, 'sequences');
+    this.equalNames = new DuplicateFinder(scratch, 'names');
+    this.equalSequences = new DuplicateFinder(scratch, 'sequences');
   }
 
   add({ id, sequence, file }: SequenceRecord, heldOut: ReadonlySet<number>): void {
     const tokens = stored(this.alphabet, sequence);
     this.sequences++;
     this.residues += tokens.length;
-    const source = this.#sources.get(file) ?? { sequences: 0, residues: 0 };
+    const source = this.sources.get(file) ?? { sequences: 0, residues: 0 };
     source.sequences++;
     source.residues += tokens.length;
-    this.#sources.set(file, source);
+    this.sources.set(file, source);
     const hash = hash53(tokens);
-    this.#equalSequences.add(hash, this.sequences);
+    this.equalSequences.add(hash, this.sequences);
     const entry = { id, tokens, heldOut: heldOut.has(hash) };
-    if (this.#waiting === undefined) {
-      this.#write(entry, this.#splitByHash(entry.tokens));
+    if (this.waiting === undefined) {
+      this.write(entry, this.splitByHash(entry.tokens));
     } else {
-      this.#waiting.push(entry);
-      if (this.#waiting.length > RANKED) this.#place((tokens) => this.#splitByHash(tokens));
+      this.waiting.push(entry);
+      if (this.waiting.length > RANKED) {
+        this.place((tokens) => this.splitByHash(tokens));
+      }
     }
   }
 
   /** Writes those that wait. */
-  #place(splitOf: (tokens: Uint8Array) => SplitName): void {
-    const waiting = this.#waiting ?? [];
-    this.#waiting = undefined;
-    for (const entry of waiting) this.#write(entry, splitOf(entry.tokens));
+  private place(splitOf: (tokens: Uint8Array) => SplitName): void {
+    const waiting = this.waiting ?? [];
+    this.waiting = undefined;
+    for (const entry of waiting) {
+      this.write(entry, splitOf(entry.tokens));
+    }
   }
 
-  #write({ id, tokens, heldOut }: { id: string; tokens: Uint8Array; heldOut: boolean }, byHash: SplitName): void {
+  private write(
+    { id, tokens, heldOut }: { id: string; tokens: Uint8Array; heldOut: boolean },
+    byHash: SplitName,
+  ): void {
     const split = heldOut ? 'ood' : byHash;
     const name = Buffer.from(id, 'utf8');
-    const index = this.#writers[split].add(tokens, name);
-    this.#equalNames.add(hash53(name), SPLITS.indexOf(split) * PLACES + index);
+    const index = this.writers[split].add(tokens, name);
+    this.equalNames.add(hash53(name), SPLITS.indexOf(split) * PLACES + index);
   }
 
-  #splitByHash(tokens: Uint8Array): SplitName {
-    const { validation, test } = this.#fractions;
-    const u = hash32(tokens, this.#splitSeed) / 2 ** 32;
+  private splitByHash(tokens: Uint8Array): SplitName {
+    const { validation, test } = this.fractions;
+    const u = hash32(tokens, this.splitSeed) / 2 ** 32;
     return u < validation ? 'validation' : u < validation + test ? 'test' : 'train';
   }
 
   /** The splits of few sequences: the smallest hashes are for validation, the next for test. */
-  #splitByRank(): (tokens: Uint8Array) => SplitName {
-    const candidates = (this.#waiting ?? []).filter(({ heldOut }) => !heldOut);
-    const hashes = [...new Set(candidates.map(({ tokens }) => hash32(tokens, this.#splitSeed)))].sort((a, b) => a - b);
+  private splitByRank(): (tokens: Uint8Array) => SplitName {
+    const candidates = (this.waiting ?? []).filter(({ heldOut }) => !heldOut);
+    const hashes = [...new Set(candidates.map(({ tokens }) => hash32(tokens, this.splitSeed)))].sort((a, b) => a - b);
     const share = (fraction: number, most: number) => Math.max(0, Math.min(Math.ceil(fraction * hashes.length), most));
-    const validation = share(this.#fractions.validation, hashes.length - 1);
-    const test = share(this.#fractions.test, hashes.length - 1 - validation);
+    const validation = share(this.fractions.validation, hashes.length - 1);
+    const test = share(this.fractions.test, hashes.length - 1 - validation);
     const rank = new Map(hashes.map((hash, i) => [hash, i]));
     return (tokens) => {
-      const i = rank.get(hash32(tokens, this.#splitSeed)) ?? hashes.length;
+      const i = rank.get(hash32(tokens, this.splitSeed)) ?? hashes.length;
       return i < validation ? 'validation' : i < validation + test ? 'test' : 'train';
     };
   }
 
   finish(holdout: string[]): StoreManifest {
-    if (this.#waiting) this.#place(this.#splitByRank());
+    if (this.waiting) {
+      this.place(this.splitByRank());
+    }
     let duplicateSequences = 0;
-    for (const _ of this.#equalSequences.duplicates()) duplicateSequences++;
-    const splits = Object.fromEntries(SPLITS.map((split) => [split, this.#writers[split].finish()]));
+    for (const _ of this.equalSequences.duplicates()) {
+      duplicateSequences++;
+    }
+    const splits = Object.fromEntries(SPLITS.map((split) => [split, this.writers[split].finish()]));
     return {
       format: 'protein-lm tokens',
       version: 1,
       ...(this.alphabet.name !== 'protein' && { alphabet: this.alphabet.name }),
       vocabulary: this.alphabet.tokens,
       ...(this.alphabet.storedOffset > 0 && { tokenOffset: this.alphabet.storedOffset }),
-      ...(this.#cut !== undefined && { cut: this.#cut }),
+      ...(this.cut !== undefined && { cut: this.cut }),
       sequences: this.sequences,
       residues: this.residues,
       duplicateSequences,
       splits: splits as StoreManifest['splits'],
-      fractions: this.#fractions,
-      splitSeed: this.#splitSeed,
+      fractions: this.fractions,
+      splitSeed: this.splitSeed,
       holdout,
-      sources: [...this.#sources].map(([file, counts]) => ({ file, ...counts })),
+      sources: [...this.sources].map(([file, counts]) => ({ file, ...counts })),
       warnings: {},
     };
   }
 
   async findDuplicateNames(warnings: Warnings): Promise<void> {
-    const store = await openStore(this.#folder);
-    const nameAt = (place: number) => store.split(SPLITS[Math.floor(place / PLACES)]!).name(place % PLACES);
+    const store = await openStore(this.folder);
+    const nameAt = (place: number) => store.split(SPLITS[Math.floor(place / PLACES)]).name(place % PLACES);
     let compared = 0;
     let name = '';
     try {
-      for (const { place, first } of this.#equalNames.duplicates()) {
+      for (const { place, first } of this.equalNames.duplicates()) {
         // Hashes of 53 bits are equal by chance once or twice among a hundred million: the first ones are compared.
         if (compared < COMPARED) {
           name = nameAt(place);
-          if (name !== nameAt(first)) continue;
+          if (name !== nameAt(first)) {
+            continue;
+          }
           compared++;
         }
         warnings.add('duplicate identifier, kept', `record ${name}`);
@@ -319,118 +345,132 @@ class StoreBuilder {
 
 /** Writes the shards of one split. */
 class SplitWriter {
-  readonly #folder: string;
-  readonly #split: SplitName;
-  readonly #shardBytes: number;
-  readonly #alphabet: Alphabet;
-  readonly #counts = new Float64Array(256);
-  readonly #shards: ShardManifest[] = [];
-  #sequences = 0;
-  #residues = 0;
-  #longest = 0;
-  #shard: { name: string; sequences: number; files: Record<(typeof SHARD_FILES)[number], HashedFile> } | undefined;
+  private readonly folder: string;
+  private readonly split: SplitName;
+  private readonly shardBytes: number;
+  private readonly alphabet: Alphabet;
+  private readonly counts = new Float64Array(256);
+  private readonly shards: ShardManifest[] = [];
+  private sequences = 0;
+  private residues = 0;
+  private longest = 0;
+  private shard:
+    | { name: string; sequences: number; files: Record<(typeof SHARD_FILES)[number], HashedFile> }
+    | undefined;
 
   constructor(folder: string, split: SplitName, shardBytes: number, alphabet: Alphabet) {
-    this.#alphabet = alphabet;
-    this.#folder = folder;
-    this.#split = split;
-    this.#shardBytes = shardBytes;
+    this.alphabet = alphabet;
+    this.folder = folder;
+    this.split = split;
+    this.shardBytes = shardBytes;
   }
 
   /** Appends a sequence and returns its index in the split. */
   add(tokens: Uint8Array, name: Uint8Array): number {
-    this.#shard ??= this.#open();
-    const { files } = this.#shard;
-    this.#writeEntry();
+    this.shard ??= this.open();
+    const { files } = this.shard;
+    this.writeEntry();
     files.tokens.write(tokens);
     files.names.write(name);
-    this.#shard.sequences++;
-    this.#residues += tokens.length;
-    this.#longest = Math.max(this.#longest, tokens.length);
-    for (const token of tokens) this.#counts[token]!++;
-    if (files.tokens.length >= this.#shardBytes || files.names.length >= this.#shardBytes) this.#close();
-    return this.#sequences++;
+    this.shard.sequences++;
+    this.residues += tokens.length;
+    this.longest = Math.max(this.longest, tokens.length);
+    for (const token of tokens) {
+      this.counts[token]++;
+    }
+    if (files.tokens.length >= this.shardBytes || files.names.length >= this.shardBytes) {
+      this.close();
+    }
+    return this.sequences++;
   }
 
   finish(): SplitManifest {
-    this.#close();
+    this.close();
     const composition: Record<string, number> = {};
-    const { tokens, storedOffset } = this.#alphabet;
-    this.#counts.forEach((count, byte) => {
-      if (count > 0) composition[tokens[byte + storedOffset]!] = count;
+    const { tokens, storedOffset } = this.alphabet;
+    this.counts.forEach((count, byte) => {
+      if (count > 0) {
+        composition[tokens[byte + storedOffset]] = count;
+      }
     });
     return {
-      sequences: this.#sequences,
-      residues: this.#residues,
-      longest: this.#longest,
+      sequences: this.sequences,
+      residues: this.residues,
+      longest: this.longest,
       composition,
-      shards: this.#shards,
+      shards: this.shards,
     };
   }
 
-  #open() {
-    const name = `${this.#split}-${String(this.#shards.length).padStart(5, '0')}`;
-    const file = (extension: string) => new HashedFile(join(this.#folder, `${name}.${extension}`));
+  private open() {
+    const name = `${this.split}-${String(this.shards.length).padStart(5, '0')}`;
+    const file = (extension: string) => new HashedFile(join(this.folder, `${name}.${extension}`));
     return { name, sequences: 0, files: { tokens: file('tokens'), index: file('index'), names: file('names') } };
   }
 
-  #writeEntry(): void {
-    const { files } = this.#shard!;
+  private writeEntry(): void {
+    const { files } = this.shard!;
     const entry = Buffer.allocUnsafe(8);
     entry.writeUInt32LE(files.tokens.length, 0);
     entry.writeUInt32LE(files.names.length, 4);
     files.index.write(entry);
   }
 
-  #close(): void {
-    if (!this.#shard) return;
-    const { name, sequences, files } = this.#shard;
-    this.#writeEntry();
+  private close(): void {
+    if (!this.shard) {
+      return;
+    }
+    const { name, sequences, files } = this.shard;
+    this.writeEntry();
     const bytes = { tokens: files.tokens.length, index: files.index.length, names: files.names.length };
     const sha256 = { tokens: files.tokens.close(), index: files.index.close(), names: files.names.close() };
-    this.#shards.push({ name, sequences, residues: bytes.tokens, bytes, sha256 });
-    this.#shard = undefined;
+    this.shards.push({ name, sequences, residues: bytes.tokens, bytes, sha256 });
+    this.shard = undefined;
   }
 }
 
 /** A file that is appended to through a buffer, with its checksum. */
 class HashedFile {
   length = 0;
-  readonly #file: number;
-  readonly #hash: Hash = createHash('sha256');
-  readonly #buffer = Buffer.allocUnsafe(1 << 18);
-  #used = 0;
+  private readonly file: number;
+  private readonly hash: Hash = createHash('sha256');
+  private readonly buffer = Buffer.allocUnsafe(1 << 18);
+  private used = 0;
 
   constructor(path: string) {
-    this.#file = openSync(path, 'wx');
+    this.file = openSync(path, 'wx');
   }
 
   write(bytes: Uint8Array): void {
     this.length += bytes.length;
-    if (this.#used + bytes.length > this.#buffer.length) this.#flush();
-    if (bytes.length > this.#buffer.length) {
-      this.#put(bytes);
+    if (this.used + bytes.length > this.buffer.length) {
+      this.flush();
+    }
+    if (bytes.length > this.buffer.length) {
+      this.put(bytes);
     } else {
-      this.#buffer.set(bytes, this.#used);
-      this.#used += bytes.length;
+      this.buffer.set(bytes, this.used);
+      this.used += bytes.length;
     }
   }
 
   /** Writes what is left and returns the checksum. */
   close(): string {
-    this.#flush();
-    fsyncSync(this.#file);
-    closeSync(this.#file);
-    return this.#hash.digest('hex');
+    this.flush();
+    fsyncSync(this.file);
+    closeSync(this.file);
+    return this.hash.digest('hex');
   }
 
-  #flush(): void {
-    this.#put(this.#buffer.subarray(0, this.#used));
-    this.#used = 0;
+  private flush(): void {
+    this.put(this.buffer.subarray(0, this.used));
+    this.used = 0;
   }
 
-  #put(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+  private put(bytes: Uint8Array): void {
+    this.hash.update(bytes);
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.file, bytes, done);
+    }
   }
 }

@@ -59,10 +59,16 @@ interface Piece {
 /** The files that sources name: those below a folder in the order of their names, without hidden ones. */
 export function filesBelow(sources: readonly FileSource[]): FileSource[] {
   return sources.flatMap((source) => {
-    if (typeof source !== 'string' || source === '-') return [source];
-    if (!statSync(source, { throwIfNoEntry: false })?.isDirectory()) return [source];
+    if (typeof source !== 'string' || source === '-') {
+      return [source];
+    }
+    if (!statSync(source, { throwIfNoEntry: false })?.isDirectory()) {
+      return [source];
+    }
     const files = filesIn(source);
-    if (files.length === 0) throw new InputError(`${source}: no files in this folder; give another`);
+    if (files.length === 0) {
+      throw new InputError(`${source}: no files in this folder; give another`);
+    }
     return files;
   });
 }
@@ -72,7 +78,9 @@ function filesIn(folder: string): string[] {
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return filesIn(path);
+    if (entry.isDirectory()) {
+      return filesIn(path);
+    }
     return statSync(path, { throwIfNoEntry: false })?.isFile() ? [path] : [];
   });
 }
@@ -89,7 +97,7 @@ async function* cutBytes(
   let held = 0;
   let done = 0;
   const take = (length: number): Piece => {
-    const all = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    const all = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
     const from = done;
     done += length;
     pieces = [all.subarray(length)];
@@ -106,12 +114,15 @@ async function* cutBytes(
     held += chunk.length;
     // One byte more than a piece shows that the file goes on.
     while (held > most) {
-      if (cut === undefined)
+      if (cut === undefined) {
         throw new InputError(`${file}: more than ${most.toLocaleString('en-US')} bytes; cut it into pieces with --cut`);
+      }
       yield take(most);
     }
   }
-  if (held > 0) yield take(held);
+  if (held > 0) {
+    yield take(held);
+  }
 }
 
 /** A document a line. */
@@ -125,11 +136,15 @@ async function* linesOf(
   let held = 0;
   async function* finish(): AsyncGenerator<Piece, void, undefined> {
     line++;
-    let all = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    let all = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
     pieces = [];
     held = 0;
-    if (all.at(-1) === RETURN) all = all.subarray(0, -1);
-    for await (const piece of cutBytes(only(all), cut, `${file}:${line}`, file)) yield { ...piece, line };
+    if (all.at(-1) === RETURN) {
+      all = all.subarray(0, -1);
+    }
+    for await (const piece of cutBytes(only(all), cut, `${file}:${line}`, file)) {
+      yield { ...piece, line };
+    }
   }
   for await (const chunk of chunks) {
     let from = 0;
@@ -146,7 +161,9 @@ async function* linesOf(
       );
     }
   }
-  if (held > 0) yield* finish();
+  if (held > 0) {
+    yield* finish();
+  }
 }
 
 async function* only(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {

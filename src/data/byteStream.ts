@@ -41,7 +41,9 @@ export async function* readBytes(
   const stream = open(source);
   const chunks = counted(stream, onBytes);
   const head = await firstBytes(chunks);
-  if (head === undefined) return;
+  if (head === undefined) {
+    return;
+  }
   try {
     check(head);
   } catch (error) {
@@ -82,8 +84,12 @@ export function describeReadError(error: unknown, file: string, after: string): 
 }
 
 function open(source: FileSource): Readable {
-  if (source === '-') return process.stdin;
-  if (source instanceof Readable) return source;
+  if (source === '-') {
+    return process.stdin;
+  }
+  if (source instanceof Readable) {
+    return source;
+  }
   return createReadStream(typeof source === 'string' ? source : source.path, { highWaterMark: CHUNK });
 }
 
@@ -91,7 +97,9 @@ async function* counted(stream: Readable, onBytes: (length: number) => void): As
   for await (const chunk of stream) {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     onBytes(bytes.length);
-    if (bytes.length > 0) yield bytes;
+    if (bytes.length > 0) {
+      yield bytes;
+    }
   }
 }
 
@@ -101,7 +109,9 @@ async function firstBytes(chunks: AsyncGenerator<Buffer>): Promise<Buffer | unde
   let length = 0;
   while (length < 4) {
     const { value, done } = await chunks.next();
-    if (done) break;
+    if (done) {
+      break;
+    }
     head.push(value);
     length += value.length;
   }

@@ -32,7 +32,9 @@ export async function cacheStore(
   try {
     const files: Exclude<FileSource, Readable>[] = [];
     const inputs = inputFiles(sources, options.alphabet);
-    for (const [i, source] of inputs.entries()) files.push(await spool(source, join(scratch, String(i))));
+    for (const [i, source] of inputs.entries()) {
+      files.push(await spool(source, join(scratch, String(i))));
+    }
     const folder = join(cache, await key(files, options));
     if (existsSync(folder)) {
       const store = await openStore(folder).catch(() => undefined);
@@ -49,7 +51,9 @@ export async function cacheStore(
       await buildStore(files, folder, { ...options, warnings });
     } catch (error) {
       // Another process may have built the same in the meantime.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') {
+        throw error;
+      }
     }
     return { store: await openStore(folder), built: true };
   } finally {
@@ -70,7 +74,9 @@ export interface CacheEntry {
 export async function listCache(): Promise<CacheEntry[]> {
   const cache = cacheFolder();
   const names = await readdir(cache).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+    if (error.code === 'ENOENT') {
+      return [];
+    }
     throw error;
   });
   const entries = await Promise.all(
@@ -87,14 +93,18 @@ export async function listCache(): Promise<CacheEntry[]> {
 
 /** Removes entries of the cache. What needs them again is built again. */
 export async function removeFromCache(entries: readonly CacheEntry[]): Promise<void> {
-  for (const { folder } of entries) await rm(folder, { recursive: true, force: true });
+  for (const { folder } of entries) {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function bytesBelow(folder: string): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(folder, { recursive: true })) {
     const item = await stat(join(folder, name));
-    if (item.isFile()) bytes += item.size;
+    if (item.isFile()) {
+      bytes += item.size;
+    }
   }
   return bytes;
 }
@@ -113,14 +123,18 @@ async function key(files: Exclude<FileSource, Readable>[], options: BuildOptions
     const name = isBytes ? ` ${JSON.stringify(sourceName(file))}` : '';
     hash.update(`file ${await sha256(typeof file === 'string' ? file : file.path)}${name}\n`);
   }
-  for (const item of holdout) hash.update(`holdout ${!isBytes && existsSync(item) ? await sha256(item) : item}\n`);
+  for (const item of holdout) {
+    hash.update(`holdout ${!isBytes && existsSync(item) ? await sha256(item) : item}\n`);
+  }
   return hash.digest('hex').slice(0, 32);
 }
 
 async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      hash.update(chunk);
+    }
   } catch (error) {
     throw readError(error, path);
   }

@@ -32,37 +32,43 @@ export class FastaRecord {
   readonly number: number;
   /** Lines that the record takes. */
   readonly lines: number;
-  readonly #body: Buffer;
+  private readonly body: Buffer;
 
   /** @param bytes from `>` to before the next record's, with `\n` line ends */
   constructor(bytes: Buffer, file: string, line: number, number: number) {
     let end = bytes.indexOf(NEWLINE);
-    if (end === -1) end = bytes.length;
+    if (end === -1) {
+      end = bytes.length;
+    }
     this.description = trimEnd(bytes.toString('utf8', 1, end));
     this.id = firstWord(this.description);
     this.file = file;
     this.line = line;
     this.number = number;
-    this.#body = bytes.subarray(end + 1);
-    const text = this.#body.toString('latin1');
+    this.body = bytes.subarray(end + 1);
+    const text = this.body.toString('latin1');
     const lines = text.split('\n');
     const closed = text.length === 0 || text.endsWith('\n');
     this.lines = lines.length + (closed ? 0 : 1);
-    this.sequence = PLAIN.test(text) ? lines.join('') : cleanLines(this.#body.toString('utf8')).join('');
+    this.sequence = PLAIN.test(text) ? lines.join('') : cleanLines(this.body.toString('utf8')).join('');
   }
 
   /** Where a letter of `sequence` stands in the file; line and column count from 1. */
   locate(index: number): { line: number; column: number } {
-    const lines = this.#body.toString('utf8').split('\n');
+    const lines = this.body.toString('utf8').split('\n');
     let left = index;
     for (const [i, raw] of lines.entries()) {
-      const kept = cleanLines(raw)[0]!.length;
+      const kept = cleanLines(raw)[0].length;
       if (left >= kept) {
         left -= kept;
         continue;
       }
       let column = 0;
-      for (let letters = -1; letters < left; column++) if (raw[column] !== ' ') letters++;
+      for (let letters = -1; letters < left; column++) {
+        if (raw[column] !== ' ') {
+          letters++;
+        }
+      }
       return { line: this.line + 1 + i, column };
     }
     return { line: this.line, column: 1 };
@@ -113,7 +119,9 @@ export async function* readFasta(
     bytes += length;
     options.onBytes?.(bytes);
   };
-  for (const source of sourceList(sources)) yield* readSource(source, onBytes, options.warnings);
+  for (const source of sourceList(sources)) {
+    yield* readSource(source, onBytes, options.warnings);
+  }
 }
 
 async function* readSource(
@@ -129,8 +137,11 @@ async function* readSource(
   let atLineStart = true;
 
   const take = (bytes: Buffer) => {
-    if (pieces) pieces.push(bytes);
-    else line += preamble.take(bytes);
+    if (pieces) {
+      pieces.push(bytes);
+    } else {
+      line += preamble.take(bytes);
+    }
   };
   const finish = (all: Buffer[]) => {
     const length = all.reduce((sum, bytes) => sum + bytes.length, 0);
@@ -140,7 +151,7 @@ async function* readSource(
         `${file}:${line}: a record of ${length.toLocaleString('en-US')} bytes, at most ${most} can be read; split it`,
       );
     }
-    const record = new FastaRecord(all.length === 1 ? all[0]! : Buffer.concat(all), file, line, ++number);
+    const record = new FastaRecord(all.length === 1 ? all[0] : Buffer.concat(all), file, line, ++number);
     line += record.lines;
     return record;
   };
@@ -151,9 +162,14 @@ async function* readSource(
       let from = 0;
       let start = atLineStart && chunk[0] === GREATER ? 0 : nextRecord(chunk, 0);
       while (start !== -1) {
-        if (start > from) take(chunk.subarray(from, start));
-        if (pieces) yield finish(pieces);
-        else if (preamble.hasText) warnings?.add('text before the first record, skipped', `${file}:1, ${preamble}`);
+        if (start > from) {
+          take(chunk.subarray(from, start));
+        }
+        if (pieces) {
+          yield finish(pieces);
+        } else if (preamble.hasText) {
+          warnings?.add('text before the first record, skipped', `${file}:1, ${preamble}`);
+        }
         pieces = [];
         from = start;
         start = nextRecord(chunk, start);
@@ -164,13 +180,16 @@ async function* readSource(
   } catch (error) {
     throw describeReadError(error, file, `${number.toLocaleString('en-US')} records`);
   }
-  if (pieces) yield finish(pieces);
-  else if (preamble.hasText) {
+  if (pieces) {
+    yield finish(pieces);
+  } else if (preamble.hasText) {
     const fastq = preamble.isFastq ? '; FASTQ becomes FASTA with seqtk seq -A' : '';
     throw new InputError(
       `${file}:1: no FASTA record, the file begins with ${preamble}; a record begins with ">"${fastq}`,
     );
-  } else warnings?.add('file without a record', file);
+  } else {
+    warnings?.add('file without a record', file);
+  }
 }
 
 function nextRecord(chunk: Buffer, from: number): number {
@@ -180,29 +199,33 @@ function nextRecord(chunk: Buffer, from: number): number {
 
 /** The text before the first record: counted, and its beginning kept for a message. */
 class Preamble {
-  #beginning = '';
+  private beginning = '';
 
   /** Returns the number of line ends. */
   take(bytes: Buffer): number {
-    if (this.#beginning.length < PREAMBLE) {
-      this.#beginning = (this.#beginning + bytes.toString('utf8', 0, PREAMBLE)).trimStart();
+    if (this.beginning.length < PREAMBLE) {
+      this.beginning = (this.beginning + bytes.toString('utf8', 0, PREAMBLE)).trimStart();
     }
     let lines = 0;
-    for (const byte of bytes) if (byte === NEWLINE) lines++;
+    for (const byte of bytes) {
+      if (byte === NEWLINE) {
+        lines++;
+      }
+    }
     return lines;
   }
 
   get hasText(): boolean {
-    return this.#beginning !== '';
+    return this.beginning !== '';
   }
 
   /** `@name`, letters, `+`. */
   get isFastq(): boolean {
-    return /^@[^\n]*\n[A-Za-z.*-]+\n\+/.test(this.#beginning);
+    return /^@[^\n]*\n[A-Za-z.*-]+\n\+/.test(this.beginning);
   }
 
   toString(): string {
-    const line = this.#beginning.split('\n', 1)[0]!;
+    const line = this.beginning.split('\n', 1)[0];
     return JSON.stringify(line.length > 40 ? `${line.slice(0, 40)}…` : line);
   }
 }
@@ -221,7 +244,9 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 /** @throws InputError for a file that is compressed in a way that is not read here, or in UTF-16. */
 function checkText(head: Buffer, file: string): void {
   const foreign = FOREIGN.find(([, magic]) => beginsWith(head, magic));
-  if (foreign) throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
+  if (foreign) {
+    throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
+  }
 }
 
 async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
@@ -236,7 +261,9 @@ async function* withoutMark(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffe
 async function* normalizeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   let afterReturn = false;
   for await (const chunk of chunks) {
-    if (chunk.length === 0) continue;
+    if (chunk.length === 0) {
+      continue;
+    }
     if (!afterReturn && !chunk.includes(RETURN)) {
       yield chunk;
       continue;
@@ -244,9 +271,13 @@ async function* normalizeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Bu
     const normal = Buffer.allocUnsafe(chunk.length);
     let length = 0;
     for (const byte of chunk) {
-      if (byte !== NEWLINE || !afterReturn) normal[length++] = byte === RETURN ? NEWLINE : byte;
+      if (byte !== NEWLINE || !afterReturn) {
+        normal[length++] = byte === RETURN ? NEWLINE : byte;
+      }
       afterReturn = byte === RETURN;
     }
-    if (length > 0) yield normal.subarray(0, length);
+    if (length > 0) {
+      yield normal.subarray(0, length);
+    }
   }
 }

@@ -12,7 +12,9 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array | 
     const handle = await open(temporary, 'wx');
     try {
       const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
-      for (const piece of pieces) await handle.writeFile(piece);
+      for (const piece of pieces) {
+        await handle.writeFile(piece);
+      }
       await handle.sync();
     } finally {
       await handle.close();
@@ -30,7 +32,9 @@ let counter = 0;
 
 /** Makes renames inside a folder survive a power failure, where the system lets folders be synced (not Windows). */
 export async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
+  if (process.platform === 'win32') {
+    return;
+  }
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

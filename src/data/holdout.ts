@@ -12,14 +12,14 @@ import { InputError } from './errors.js';
 export class Holdout {
   /** What was given, as it was given. */
   readonly given: string[];
-  readonly #entries: Map<string, { matched: boolean }>;
+  private readonly entries: Map<string, { matched: boolean }>;
 
-  readonly #paths: boolean;
+  private readonly paths: boolean;
 
   private constructor(given: string[], entries: string[], paths = false) {
     this.given = given;
-    this.#paths = paths;
-    this.#entries = new Map(entries.map((entry) => [entry, { matched: false }]));
+    this.paths = paths;
+    this.entries = new Map(entries.map((entry) => [entry, { matched: false }]));
   }
 
   /**
@@ -38,9 +38,11 @@ export class Holdout {
       const isFasta = lines.some((line) => line.startsWith('>'));
       const words = lines
         .filter((line) => !isFasta || line.startsWith('>'))
-        .map((line) => (isFasta ? line.slice(1) : line.replace(/#.*/, '')).trim().split(/\s+/)[0]!)
+        .map((line) => (isFasta ? line.slice(1) : line.replace(/#.*/, '')).trim().split(/\s+/)[0])
         .filter((word) => word !== '');
-      if (words.length === 0) throw new InputError(`${item}: no identifier to hold out; one a line is needed`);
+      if (words.length === 0) {
+        throw new InputError(`${item}: no identifier to hold out; one a line is needed`);
+      }
       append(entries, words);
     }
     return new Holdout([...given], entries);
@@ -57,27 +59,35 @@ export class Holdout {
 
   /** Whether there is anything to hold out. */
   get isEmpty(): boolean {
-    return this.#entries.size === 0;
+    return this.entries.size === 0;
   }
 
   /** Whether a record with this header is held out. */
   matches(description: string): boolean {
-    if (this.isEmpty) return false;
+    if (this.isEmpty) {
+      return false;
+    }
     let found = false;
     const look = (text: string) => {
-      const entry = this.#entries.get(text);
-      if (entry) found = entry.matched = true;
+      const entry = this.entries.get(text);
+      if (entry) {
+        found = entry.matched = true;
+      }
     };
-    if (this.#paths) {
+    if (this.paths) {
       const path = normalize(description);
-      for (let end = path.length; end > 0; end = path.lastIndexOf(sep, end - 1)) look(path.slice(0, end));
+      for (let end = path.length; end > 0; end = path.lastIndexOf(sep, end - 1)) {
+        look(path.slice(0, end));
+      }
       return found;
     }
     for (const part of description.split(/\s+/)) {
       look(part);
       for (const word of part.split('|')) {
         look(word);
-        for (let dot = word.lastIndexOf('.'); dot > 0; dot = word.lastIndexOf('.', dot - 1)) look(word.slice(0, dot));
+        for (let dot = word.lastIndexOf('.'); dot > 0; dot = word.lastIndexOf('.', dot - 1)) {
+          look(word.slice(0, dot));
+        }
       }
     }
     return found;
@@ -85,7 +95,7 @@ export class Holdout {
 
   /** Entries that matched no record so far. */
   unmatched(): string[] {
-    return [...this.#entries].filter(([, { matched }]) => !matched).map(([entry]) => entry);
+    return [...this.entries].filter(([, { matched }]) => !matched).map(([entry]) => entry);
   }
 }
 
@@ -98,7 +108,9 @@ async function readIfFile(path: string): Promise<string | undefined> {
     return (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (NO_FILE.has(code)) return undefined;
+    if (NO_FILE.has(code)) {
+      return undefined;
+    }
     throw code?.startsWith('Z_') ? new InputError(`${path}: the gzip file is damaged; get it again`) : error;
   }
 }

@@ -73,19 +73,25 @@ export async function* readLetters(
   for await (const record of readFasta(sources, { warnings, onBytes: options.onBytes })) {
     let { id, sequence } = record;
     sequence = sequence.toUpperCase();
-    if (rules.end !== undefined && sequence.endsWith(rules.end)) sequence = sequence.slice(0, -rules.end.length);
+    if (rules.end !== undefined && sequence.endsWith(rules.end)) {
+      sequence = sequence.slice(0, -rules.end.length);
+    }
     if (sequence === '') {
       warnings.add('empty sequence, skipped', record.where);
       continue;
     }
     rules.check?.(sequence, record);
     for (const { letter, by, warning } of rules.replaced) {
-      if (!sequence.includes(letter)) continue;
+      if (!sequence.includes(letter)) {
+        continue;
+      }
       sequence = sequence.replaceAll(letter, by);
       warnings.add(warning, record.where);
     }
     if (invalidLetters.test(sequence)) {
-      if (invalid === 'error') throw invalidLetter(record, rules, 'invalid' in options);
+      if (invalid === 'error') {
+        throw invalidLetter(record, rules, 'invalid' in options);
+      }
       if (invalid === 'skip') {
         warnings.add('letter outside the alphabet, sequence skipped', record.where);
         continue;
@@ -101,10 +107,13 @@ export async function* readLetters(
     }
     if (duplicates !== 'ignore') {
       const first = seen.get(id);
-      if (first === undefined) seen.set(id, `${record.file}:${record.line}`);
-      else if (duplicates === 'error') {
+      if (first === undefined) {
+        seen.set(id, `${record.file}:${record.line}`);
+      } else if (duplicates === 'error') {
         throw new InputError(`${record.where}: the identifier is also at ${first}; give each sequence its own`);
-      } else warnings.add('duplicate identifier, kept', `${record.where}, also at ${first}`);
+      } else {
+        warnings.add('duplicate identifier, kept', `${record.where}, also at ${first}`);
+      }
     }
     const { description, file, line } = record;
     yield { id, description, sequence, file, line };
@@ -123,7 +132,7 @@ function invalidLetter(record: FastaRecord, rules: LetterRules, offered: boolean
   const replaced = rules.replaced.map(({ letter }) => letter).join('');
   const index = record.sequence.search(new RegExp(`[^${charactersOf(rules.letters + replaced)}]`, 'i'));
   const { line, column } = record.locate(index);
-  const letter = record.sequence[index]!;
+  const letter = record.sequence[index];
   const what = MISPLACED[letter] ?? rules.explain(letter);
   const choice = offered ? ', or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)' : '';
   return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}${choice}`);

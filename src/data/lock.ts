@@ -56,9 +56,13 @@ export async function lockFolder(folder: string, patience = 0): Promise<() => vo
   lock.count++;
   let released = false;
   return () => {
-    if (released) return;
+    if (released) {
+      return;
+    }
     released = true;
-    if (--lock.count > 0) return;
+    if (--lock.count > 0) {
+      return;
+    }
     held.delete(real);
     lock.release();
   };
@@ -72,16 +76,22 @@ async function take(path: string, folder: string, patience: number): Promise<voi
       writeFileSync(path, `${JSON.stringify(mine)}\n`, { flag: 'wx' });
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+        throw error;
+      }
     }
     const other = look(path);
-    if (other === 'gone') continue;
+    if (other === 'gone') {
+      continue;
+    }
     if (other.stale) {
       takeAway(path, other.text);
       continue;
     }
     // Its text is on its way, or its process may be about to end.
-    if (other.owner !== undefined && performance.now() >= deadline) throw busy(folder, path, other.owner);
+    if (other.owner !== undefined && performance.now() >= deadline) {
+      throw busy(folder, path, other.owner);
+    }
     await sleep(100);
   }
 }
@@ -99,7 +109,9 @@ function look(path: string): Found | 'gone' {
     text = readFileSync(path, 'utf8');
     age = Date.now() - statSync(path).mtimeMs;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return 'gone';
+    }
     throw error;
   }
   let owner: Owner | undefined;
@@ -109,7 +121,9 @@ function look(path: string): Found | 'gone' {
     return { text, stale: age > WRITING };
   }
   const { pid, host, began: since } = owner!;
-  if (host !== hostname()) return { text, owner, stale: age > SILENCE };
+  if (host !== hostname()) {
+    return { text, owner, stale: age > SILENCE };
+  }
   return { text, owner, stale: began(pid) !== since };
 }
 
@@ -119,11 +133,16 @@ function takeAway(path: string, text: string): void {
   try {
     renameSync(path, aside);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return;
+    }
     throw error;
   }
-  if (readFileSync(aside, 'utf8') === text) rmSync(aside);
-  else renameSync(aside, path);
+  if (readFileSync(aside, 'utf8') === text) {
+    rmSync(aside);
+  } else {
+    renameSync(aside, path);
+  }
 }
 
 function busy(folder: string, path: string, { pid, host }: Owner): InputError {
@@ -137,7 +156,9 @@ function began(pid: number): string | undefined {
     process.kill(pid, 0);
   } catch (error) {
     // EPERM: it runs, as another user's.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') {
+      return undefined;
+    }
   }
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -164,9 +185,13 @@ function keepAlive(path: string, folder: string, top: string | undefined): () =>
   return () => {
     clearInterval(timer);
     rmSync(path, { force: true });
-    if (top === undefined) return;
+    if (top === undefined) {
+      return;
+    }
     try {
-      for (let empty = folder; empty.startsWith(top); empty = dirname(empty)) rmdirSync(empty);
+      for (let empty = folder; empty.startsWith(top); empty = dirname(empty)) {
+        rmdirSync(empty);
+      }
     } catch {
       // Something was written into it: it stays.
     }

@@ -30,9 +30,10 @@ export function maskForTraining(tokens: Tokens, random: Random, options: Masking
   const masked = select(tokens, random, options);
   for (const position of masked.positions) {
     const u = random.uniform();
-    if (u < maskShare) masked.ids[position] = alphabet.mask;
-    else if (u < maskShare + randomShare) {
-      masked.ids[position] = alphabet.residues[random.int(alphabet.residues.length)]!;
+    if (u < maskShare) {
+      masked.ids[position] = alphabet.mask;
+    } else if (u < maskShare + randomShare) {
+      masked.ids[position] = alphabet.residues[random.int(alphabet.residues.length)];
     }
   }
   return masked;
@@ -53,9 +54,11 @@ export function maskForEvaluation(tokens: Tokens, seed: number, options: Masking
     let nth = random.int(targets);
     const position = tokens.findIndex((id) => alphabet.isTarget(id) && nth-- === 0);
     masked.positions.push(position);
-    masked.labels.push(tokens[position]!);
+    masked.labels.push(tokens[position]);
   }
-  for (const position of masked.positions) masked.ids[position] = alphabet.mask;
+  for (const position of masked.positions) {
+    masked.ids[position] = alphabet.mask;
+  }
   return masked;
 }
 
@@ -64,8 +67,10 @@ function select(tokens: Tokens, random: Random, options: MaskingOptions): Masked
   const positions: number[] = [];
   const labels: number[] = [];
   for (let i = 0; i < tokens.length; i++) {
-    const id = tokens[i]!;
-    if (!alphabet.isTarget(id) || random.uniform() >= rate) continue;
+    const id = tokens[i];
+    if (!alphabet.isTarget(id) || random.uniform() >= rate) {
+      continue;
+    }
     positions.push(i);
     labels.push(id);
   }

@@ -47,27 +47,29 @@ const ENOUGH = 20;
 
 /** Tells proteins by their letters, over as many records as it takes to be sure. */
 class ProteinCheck {
-  #total = 0;
-  #foreign = 0;
-  #file = '';
+  private total = 0;
+  private foreign = 0;
+  private file = '';
 
   take(sequence: string, record: FastaRecord): void {
-    if (record.file !== this.#file) {
-      this.#file = record.file;
-      this.#total = 0;
-      this.#foreign = 0;
+    if (record.file !== this.file) {
+      this.file = record.file;
+      this.total = 0;
+      this.foreign = 0;
     }
     const beginning = sequence.slice(0, 300);
-    this.#total += beginning.length;
-    this.#foreign += beginning.replace(/[^EFILPQ]/g, '').length;
-    if (this.#total < ENOUGH) return;
-    if (this.#foreign >= 0.1 * this.#total) {
+    this.total += beginning.length;
+    this.foreign += beginning.replace(/[^EFILPQ]/g, '').length;
+    if (this.total < ENOUGH) {
+      return;
+    }
+    if (this.foreign >= 0.1 * this.total) {
       throw new InputError(
         `${record.where}: this looks like a protein, DNA or RNA is needed; a protein model reads it ` +
           '(without --alphabet nucleotide)',
       );
     }
-    this.#total = 0;
-    this.#foreign = 0;
+    this.total = 0;
+    this.foreign = 0;
   }
 }

@@ -47,40 +47,47 @@ const ENOUGH = 20;
 
 /** Tells DNA and RNA by their letters, over as many records as it takes to be sure. */
 class NucleotideCheck {
-  #total = 0;
-  #counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
-  #file = '';
-  readonly #advice: string;
+  private total = 0;
+  private counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
+  private file = '';
+  private readonly advice: string;
 
   /** `offered`: whether the caller lets its user take nucleotides. */
   constructor(offered: boolean) {
-    this.#advice = offered
+    this.advice = offered
       ? 'give --alphabet nucleotide, or translate it first (--nucleotides reads the letters as amino acids all the same)'
       : 'translate it first, or use a model that was trained with --alphabet nucleotide';
   }
 
   take(sequence: string, record: FastaRecord): void {
-    if (record.file !== this.#file) this.#reset(record.file);
-    const counts = this.#counts;
+    if (record.file !== this.file) {
+      this.reset(record.file);
+    }
+    const counts = this.counts;
     const length = Math.min(sequence.length, 300);
     for (let i = 0; i < length; i++) {
-      const letter = sequence[i]!;
-      if (letter === 'A' || letter === 'C' || letter === 'G' || letter === 'T' || letter === 'N') counts[letter]++;
-      else if (letter === 'U') counts.T++;
+      const letter = sequence[i];
+      if (letter === 'A' || letter === 'C' || letter === 'G' || letter === 'T' || letter === 'N') {
+        counts[letter]++;
+      } else if (letter === 'U') {
+        counts.T++;
+      }
     }
-    this.#total += length;
-    if (this.#total < ENOUGH) return;
+    this.total += length;
+    if (this.total < ENOUGH) {
+      return;
+    }
     const { A, C, G, T, N } = counts;
-    const few = 0.05 * this.#total;
-    if (A + C + G + T + N >= 0.95 * this.#total && Math.min(A, C, G, T) >= few) {
-      throw new InputError(`${record.where}: this looks like DNA or RNA, proteins are needed; ${this.#advice}`);
+    const few = 0.05 * this.total;
+    if (A + C + G + T + N >= 0.95 * this.total && Math.min(A, C, G, T) >= few) {
+      throw new InputError(`${record.where}: this looks like DNA or RNA, proteins are needed; ${this.advice}`);
     }
-    this.#reset(record.file);
+    this.reset(record.file);
   }
 
-  #reset(file: string): void {
-    this.#file = file;
-    this.#total = 0;
-    this.#counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
+  private reset(file: string): void {
+    this.file = file;
+    this.total = 0;
+    this.counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
   }
 }

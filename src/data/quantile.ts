@@ -5,7 +5,9 @@ export function quantile(values: ArrayLike<number>, q: number): number {
   const below = Math.floor(at);
   const a = sorted[below];
   const b = sorted[Math.min(below + 1, sorted.length - 1)];
-  if (a === undefined || b === undefined) return Number.NaN;
+  if (a === undefined || b === undefined) {
+    return Number.NaN;
+  }
   const t = at - below;
   // numpy's two-sided formula: the rounding decides which rows reach an inclusive threshold.
   return t >= 0.5 ? b - (b - a) * (1 - t) : a + (b - a) * t;

@@ -11,10 +11,10 @@ export type RandomState = [number, number, number, number];
  * Several keys give independent streams: `new Random(seed, epoch, index)`.
  */
 export class Random {
-  #a = 0;
-  #b = 0;
-  #c = 0;
-  #d = 0;
+  private a = 0;
+  private b = 0;
+  private c = 0;
+  private d = 0;
 
   /** `keys` are whole numbers below 2^53; the same keys in the same order give the same stream. */
   constructor(...keys: number[]) {
@@ -37,28 +37,30 @@ export class Random {
   }
 
   get state(): RandomState {
-    return [this.#a >>> 0, this.#b >>> 0, this.#c >>> 0, this.#d >>> 0];
+    return [this.a >>> 0, this.b >>> 0, this.c >>> 0, this.d >>> 0];
   }
 
   set state([a, b, c, d]: RandomState) {
-    this.#a = a | 0;
-    this.#b = b | 0;
-    this.#c = c | 0;
-    this.#d = d | 0;
+    this.a = a | 0;
+    this.b = b | 0;
+    this.c = c | 0;
+    this.d = d | 0;
     // All zeros is the one state that xoshiro never leaves.
-    if ((this.#a | this.#b | this.#c | this.#d) === 0) this.#a = 1;
+    if ((this.a | this.b | this.c | this.d) === 0) {
+      this.a = 1;
+    }
   }
 
   /** A whole number in [0, 2^32). */
   uint32(): number {
-    const result = Math.imul(rotateLeft(Math.imul(this.#b, 5), 7), 9) >>> 0;
-    const shifted = this.#b << 9;
-    this.#c ^= this.#a;
-    this.#d ^= this.#b;
-    this.#b ^= this.#c;
-    this.#a ^= this.#d;
-    this.#c ^= shifted;
-    this.#d = rotateLeft(this.#d, 11);
+    const result = Math.imul(rotateLeft(Math.imul(this.b, 5), 7), 9) >>> 0;
+    const shifted = this.b << 9;
+    this.c ^= this.a;
+    this.d ^= this.b;
+    this.b ^= this.c;
+    this.a ^= this.d;
+    this.c ^= shifted;
+    this.d = rotateLeft(this.d, 11);
     return result;
   }
 
@@ -71,7 +73,9 @@ export class Random {
   int(n: number): number {
     const limit = 2 ** 32 - (2 ** 32 % n);
     let value = this.uint32();
-    while (value >= limit) value = this.uint32();
+    while (value >= limit) {
+      value = this.uint32();
+    }
     return value % n;
   }
 
@@ -99,26 +103,28 @@ export class Random {
  */
 export class Permutation {
   readonly size: number;
-  readonly #halfBits: number;
-  readonly #keys: number[];
+  private readonly halfBits: number;
+  private readonly keys: number[];
 
   /** @param size at most 2^32 */
   constructor(size: number, ...keys: number[]) {
     this.size = size;
-    this.#halfBits = 1;
-    while (4 ** this.#halfBits < size) this.#halfBits++;
+    this.halfBits = 1;
+    while (4 ** this.halfBits < size) {
+      this.halfBits++;
+    }
     const random = new Random(...keys);
-    this.#keys = Array.from({ length: 8 }, () => random.uint32());
+    this.keys = Array.from({ length: 8 }, () => random.uint32());
   }
 
   at(index: number): number {
-    const bits = this.#halfBits;
+    const bits = this.halfBits;
     const half = 2 ** bits;
     let value = index;
     do {
       let left = Math.floor(value / half);
       let right = value % half;
-      for (const key of this.#keys) {
+      for (const key of this.keys) {
         const next = (left ^ (mix32(right ^ key) >>> (32 - bits))) >>> 0;
         left = right;
         right = next;
@@ -138,12 +144,16 @@ export function hash32(bytes: Uint8Array, seed = 0): number {
   let hash = seed | 0;
   const blocks = bytes.length & ~3;
   for (let i = 0; i < blocks; i += 4) {
-    const block = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    const block = bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24);
     hash = Math.imul(rotateLeft(hash ^ scramble(block), 13), 5) + 0xe6546b64;
   }
   let tail = 0;
-  for (let i = bytes.length - 1; i >= blocks; i--) tail = (tail << 8) | bytes[i]!;
-  if (blocks < bytes.length) hash ^= scramble(tail);
+  for (let i = bytes.length - 1; i >= blocks; i--) {
+    tail = (tail << 8) | bytes[i];
+  }
+  if (blocks < bytes.length) {
+    hash ^= scramble(tail);
+  }
   hash ^= bytes.length;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

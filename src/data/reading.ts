@@ -24,7 +24,9 @@ export const DEFAULT_CUT = 16_384;
 
 /** Where sequences are cut, undefined where they are not. */
 export function cutOf({ alphabet = 'protein', cut }: Pick<ReadingOptions, 'alphabet' | 'cut'>): number | undefined {
-  if (cut === undefined) return alphabet === 'protein' ? undefined : DEFAULT_CUT;
+  if (cut === undefined) {
+    return alphabet === 'protein' ? undefined : DEFAULT_CUT;
+  }
   return cut === Number.POSITIVE_INFINITY ? undefined : cut;
 }
 
@@ -49,7 +51,9 @@ export async function* readSequences(
     for (const piece of cutSequence(record, cut)) {
       if (alphabet === 'nucleotide' && !hasBase(piece.sequence)) {
         warnings.add('nothing but N and gaps, skipped', `${piece.file}:${piece.line}, record ${piece.id}`);
-      } else yield piece;
+      } else {
+        yield piece;
+      }
     }
   }
 }

@@ -19,8 +19,8 @@ export function sequencesInMemory(
 ): SequenceSource {
   return {
     size: records.length,
-    length: (i) => records[i]!.sequence.length,
-    tokens: (i) => alphabet.encode(records[i]!.sequence),
-    name: (i) => records[i]!.id,
+    length: (i) => records[i].sequence.length,
+    tokens: (i) => alphabet.encode(records[i].sequence),
+    name: (i) => records[i].id,
   };
 }

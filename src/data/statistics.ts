@@ -85,17 +85,19 @@ export async function fastaStatistics(
           code -= 32;
           lowerCase++;
         }
-        counts[code]!++;
+        counts[code]++;
         if (lastIn[code] !== count) {
           lastIn[code] = count;
-          inSequences[code]!++;
+          inSequences[code]++;
         }
       }
     }
     const letters = new Map<string, { count: number; sequences: number }>();
     counts.forEach((times, code) => {
-      const letter = bytes ? alphabet.tokens[code + alphabet.storedOffset]! : String.fromCharCode(code);
-      if (times > 0) letters.set(letter, { count: times, sequences: inSequences[code]! });
+      const letter = bytes ? alphabet.tokens[code + alphabet.storedOffset] : String.fromCharCode(code);
+      if (times > 0) {
+        letters.set(letter, { count: times, sequences: inSequences[code] });
+      }
     });
     return {
       ...summary(alphabet, count, lengths, letters),
@@ -114,7 +116,9 @@ export function storeStatistics(store: TokenStore): Record<SplitName, SequenceSt
   const ofSplit = (name: SplitName) => {
     const split = store.split(name);
     const lengths = new Lengths();
-    for (let i = 0; i < split.size; i++) lengths.add(split.length(i));
+    for (let i = 0; i < split.size; i++) {
+      lengths.add(split.length(i));
+    }
     const letters = Object.entries(store.manifest.splits[name].composition);
     return summary(store.alphabet, split.size, lengths, new Map(letters.map(([letter, count]) => [letter, { count }])));
   };
@@ -129,10 +133,12 @@ function summary(
 ): SequenceStatistics {
   const residues = lengths.total;
   const composition: SequenceStatistics['composition'] = {};
-  const standard = Array.from(alphabet.residues, (id) => alphabet.tokens[id]!);
+  const standard = Array.from(alphabet.residues, (id) => alphabet.tokens[id]);
   for (const letter of standard) {
     const count = letters.get(letter)?.count ?? 0;
-    if (count === 0 && alphabet.name === 'bytes') continue;
+    if (count === 0 && alphabet.name === 'bytes') {
+      continue;
+    }
     composition[letter] = { count, fraction: residues === 0 ? 0 : count / residues };
   }
   const unusual = [...letters].filter(([letter]) => !standard.includes(letter));
@@ -142,41 +148,45 @@ function summary(
 
 function countOf(items: Iterable<unknown>): number {
   let count = 0;
-  for (const _ of items) count++;
+  for (const _ of items) {
+    count++;
+  }
   return count;
 }
 
 /** How many sequences have each length: what quantiles follow from, in memory for the different lengths. */
 class Lengths {
   total = 0;
-  #size = 0;
-  readonly #counts = new Map<number, number>();
+  private size = 0;
+  private readonly counts = new Map<number, number>();
 
   add(length: number): void {
     this.total += length;
-    this.#size++;
-    this.#counts.set(length, (this.#counts.get(length) ?? 0) + 1);
+    this.size++;
+    this.counts.set(length, (this.counts.get(length) ?? 0) + 1);
   }
 
   statistics(): SequenceStatistics['length'] {
-    const sorted = [...this.#counts].sort(([a], [b]) => a - b);
+    const sorted = [...this.counts].sort(([a], [b]) => a - b);
     /** The length at a rank, counted from 0. */
     const at = (rank: number) => {
       let before = 0;
       for (const [length, count] of sorted) {
         before += count;
-        if (rank < before) return length;
+        if (rank < before) {
+          return length;
+        }
       }
       return 0;
     };
     const quantile = (q: number) => {
-      const rank = q * (this.#size - 1);
+      const rank = q * (this.size - 1);
       const low = at(Math.floor(rank));
       return low + (rank - Math.floor(rank)) * (at(Math.ceil(rank)) - low);
     };
-    const quantiles = Object.entries(QUANTILES).map(([name, q]) => [name, this.#size === 0 ? 0 : quantile(q)]);
+    const quantiles = Object.entries(QUANTILES).map(([name, q]) => [name, this.size === 0 ? 0 : quantile(q)]);
     const values = Object.fromEntries(quantiles);
-    values.mean = this.#size === 0 ? 0 : this.total / this.#size;
+    values.mean = this.size === 0 ? 0 : this.total / this.size;
     return Object.fromEntries(LENGTHS.map((name) => [name, values[name]])) as SequenceStatistics['length'];
   }
 }

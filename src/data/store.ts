@@ -72,7 +72,7 @@ export class TokenStore {
   readonly folder: string;
   readonly manifest: StoreManifest;
   readonly alphabet: Alphabet;
-  readonly #splits: Record<SplitName, StoreSplit>;
+  private readonly splits: Record<SplitName, StoreSplit>;
 
   constructor(folder: string, manifest: StoreManifest) {
     this.folder = folder;
@@ -80,16 +80,18 @@ export class TokenStore {
     this.alphabet = new Alphabet(manifest.vocabulary, join(folder, 'manifest.json'));
     const split = (name: SplitName) =>
       new StoreSplit(folder, manifest.splits[name], this.alphabet, manifest.tokenOffset ?? 0);
-    this.#splits = { train: split('train'), validation: split('validation'), test: split('test'), ood: split('ood') };
+    this.splits = { train: split('train'), validation: split('validation'), test: split('test'), ood: split('ood') };
   }
 
   split(name: SplitName): SequenceSource {
-    return this.#splits[name];
+    return this.splits[name];
   }
 
   /** Closes the files. */
   close(): void {
-    for (const split of Object.values(this.#splits)) split.close();
+    for (const split of Object.values(this.splits)) {
+      split.close();
+    }
   }
 
   /** Compares every file with its checksum. @throws InputError at the first that differs. */
@@ -99,7 +101,9 @@ export class TokenStore {
         for (const extension of SHARD_FILES) {
           const path = join(this.folder, `${shard.name}.${extension}`);
           const hash = createHash('sha256');
-          for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+          for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+            hash.update(chunk);
+          }
           if (hash.digest('hex') !== shard.sha256[extension]) {
             throw new InputError(
               `${path}: its checksum is not the manifest's; the file is damaged, build the data again`,
@@ -113,84 +117,98 @@ export class TokenStore {
 
 class StoreSplit implements SequenceSource {
   readonly size: number;
-  readonly #folder: string;
-  readonly #manifest: SplitManifest;
-  readonly #alphabet: Alphabet;
-  readonly #offset: number;
+  private readonly folder: string;
+  private readonly manifest: SplitManifest;
+  private readonly alphabet: Alphabet;
+  private readonly offset: number;
   /** Index of each shard's first sequence. */
-  readonly #starts: number[] = [];
-  readonly #files = new Map<string, number>();
-  readonly #entry = new DataView(new ArrayBuffer(16));
+  private readonly starts: number[] = [];
+  private readonly files = new Map<string, number>();
+  private readonly entry = new DataView(new ArrayBuffer(16));
 
   constructor(folder: string, manifest: SplitManifest, alphabet: Alphabet, offset: number) {
-    this.#folder = folder;
-    this.#offset = offset;
-    this.#manifest = manifest;
-    this.#alphabet = alphabet;
+    this.folder = folder;
+    this.offset = offset;
+    this.manifest = manifest;
+    this.alphabet = alphabet;
     this.size = manifest.sequences;
     let start = 0;
     for (const shard of manifest.shards) {
-      this.#starts.push(start);
+      this.starts.push(start);
       start += shard.sequences;
     }
   }
 
   length(i: number): number {
-    this.#locate(i);
-    return this.#entry.getUint32(8, true) - this.#entry.getUint32(0, true);
+    this.locate(i);
+    return this.entry.getUint32(8, true) - this.entry.getUint32(0, true);
   }
 
   tokens(i: number): Tokens {
-    const shard = this.#locate(i);
-    const start = this.#entry.getUint32(0, true);
-    const length = this.#entry.getUint32(8, true) - start;
-    const tokens = this.#alphabet.array(length + 2);
-    tokens[0] = this.#alphabet.cls;
+    const shard = this.locate(i);
+    const start = this.entry.getUint32(0, true);
+    const length = this.entry.getUint32(8, true) - start;
+    const tokens = this.alphabet.array(length + 2);
+    tokens[0] = this.alphabet.cls;
     if (tokens instanceof Uint8Array) {
-      this.#read(shard, 'tokens', tokens.subarray(1, length + 1), start);
+      this.read(shard, 'tokens', tokens.subarray(1, length + 1), start);
     } else {
       const stored = new Uint8Array(length);
-      this.#read(shard, 'tokens', stored, start);
-      for (let k = 0; k < length; k++) tokens[k + 1] = stored[k]! + this.#offset;
+      this.read(shard, 'tokens', stored, start);
+      for (let k = 0; k < length; k++) {
+        tokens[k + 1] = stored[k] + this.offset;
+      }
     }
-    tokens[length + 1] = this.#alphabet.eos;
+    tokens[length + 1] = this.alphabet.eos;
     return tokens;
   }
 
   name(i: number): string {
-    const shard = this.#locate(i);
-    const start = this.#entry.getUint32(4, true);
-    const name = Buffer.alloc(this.#entry.getUint32(12, true) - start);
-    this.#read(shard, 'names', name, start);
+    const shard = this.locate(i);
+    const start = this.entry.getUint32(4, true);
+    const name = Buffer.alloc(this.entry.getUint32(12, true) - start);
+    this.read(shard, 'names', name, start);
     return name.toString('utf8');
   }
 
   close(): void {
-    for (const file of this.#files.values()) closeSync(file);
-    this.#files.clear();
+    for (const file of this.files.values()) {
+      closeSync(file);
+    }
+    this.files.clear();
   }
 
   /** Reads the index entry of sequence i, and the next one, into `#entry`. */
-  #locate(i: number): ShardManifest {
-    if (!(i >= 0 && i < this.size)) throw new RangeError(`sequence ${i} of ${this.size}`);
+  private locate(i: number): ShardManifest {
+    if (!(i >= 0 && i < this.size)) {
+      throw new RangeError(`sequence ${i} of ${this.size}`);
+    }
     let low = 0;
-    let high = this.#starts.length - 1;
+    let high = this.starts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (this.#starts[middle]! <= i) low = middle;
-      else high = middle - 1;
+      if (this.starts[middle] <= i) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
     }
-    const shard = this.#manifest.shards[low]!;
-    this.#read(shard, 'index', new Uint8Array(this.#entry.buffer), (i - this.#starts[low]!) * 8);
+    const shard = this.manifest.shards[low];
+    this.read(shard, 'index', new Uint8Array(this.entry.buffer), (i - this.starts[low]) * 8);
     return shard;
   }
 
-  #read(shard: ShardManifest, extension: (typeof SHARD_FILES)[number], into: Uint8Array, position: number): void {
-    const path = join(this.#folder, `${shard.name}.${extension}`);
-    let file = this.#files.get(path);
+  private read(
+    shard: ShardManifest,
+    extension: (typeof SHARD_FILES)[number],
+    into: Uint8Array,
+    position: number,
+  ): void {
+    const path = join(this.folder, `${shard.name}.${extension}`);
+    let file = this.files.get(path);
     if (file === undefined) {
       file = openSync(path, 'r');
-      this.#files.set(path, file);
+      this.files.set(path, file);
     }
     if (readSync(file, into, 0, into.length, position) < into.length) {
       throw new InputError(`${path}: it is shorter than its manifest says; build the data again`);

@@ -13,7 +13,7 @@ export type WarningCounts = Record<string, { count: number; first: string }>;
  */
 export class Warnings {
   readonly strict: boolean;
-  readonly #kinds = new Map<string, { count: number; first: string }>();
+  private readonly kinds = new Map<string, { count: number; first: string }>();
 
   constructor(options: { strict?: boolean } = {}) {
     this.strict = options.strict ?? false;
@@ -21,29 +21,33 @@ export class Warnings {
 
   /** Counts one case. `kind` says what happened and what was done about it, `where` names the place. */
   add(kind: string, where: string): void {
-    if (this.strict)
+    if (this.strict) {
       throw new InputError(`${where}: ${kind}; strict input makes this an error, correct it or leave out --strict`);
-    const known = this.#kinds.get(kind);
-    if (known) known.count++;
-    else this.#kinds.set(kind, { count: 1, first: where });
+    }
+    const known = this.kinds.get(kind);
+    if (known) {
+      known.count++;
+    } else {
+      this.kinds.set(kind, { count: 1, first: where });
+    }
   }
 
   /** Number of cases and the first place by kind, ready for JSON. */
   counts(): WarningCounts {
-    return Object.fromEntries(this.#kinds);
+    return Object.fromEntries(this.kinds);
   }
 
   /** Takes over what `counts` gave. */
   addAll(counts: WarningCounts): void {
     for (const [kind, { count, first }] of Object.entries(counts)) {
       this.add(kind, first);
-      this.#kinds.get(kind)!.count += count - 1;
+      this.kinds.get(kind)!.count += count - 1;
     }
   }
 
   /** One line a kind: `empty sequence, skipped: 3 (first: a.fasta:7, record sp|P1)`. */
   lines(): string[] {
-    return [...this.#kinds].map(
+    return [...this.kinds].map(
       ([kind, { count, first }]) => `${kind}: ${count.toLocaleString('en-US')} (first: ${first})`,
     );
   }

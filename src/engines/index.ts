@@ -18,9 +18,13 @@ const KINDS: EngineKind[] = [webgpu, cpu, tensorflow, wasm];
  */
 export async function startEngine(device: Device | 'auto' = 'auto', options: EngineOptions = {}): Promise<Engine> {
   const wanted = device === 'auto' ? (process.env.PROTEIN_LM_DEVICE ?? 'auto') : device;
-  if (wanted === 'auto') return startAutomatic(options);
+  if (wanted === 'auto') {
+    return startAutomatic(options);
+  }
   const kind = KINDS.find((candidate) => candidate.device === wanted);
-  if (!kind) throw new InputError(`unknown device '${wanted}': use auto, ${DEVICES.join(', ')}`);
+  if (!kind) {
+    throw new InputError(`unknown device '${wanted}': use auto, ${DEVICES.join(', ')}`);
+  }
   return kind.start(options);
 }
 
@@ -28,7 +32,9 @@ async function startAutomatic(options: EngineOptions): Promise<Engine> {
   const reasons: string[] = [];
   for (const kind of KINDS) {
     const report = await kind.probe();
-    if (report.usable && report.automatic) return kind.start(options);
+    if (report.usable && report.automatic) {
+      return kind.start(options);
+    }
     reasons.push(`${kind.device}: ${report.reason ?? 'not taken by auto'}`);
   }
   throw new InputError(`no engine runs here (${reasons.join('; ')}): run protein-lm doctor`);

@@ -98,7 +98,9 @@ export function randomInputs(length: number, size: number, seed = 0, norm?: numb
       for (let row = 0; rescale && norm !== undefined && row < length; row++) {
         const vector = values.subarray(row * size, (row + 1) * size);
         const factor = (norm * size ** 0.25) / Math.hypot(...vector);
-        for (let i = 0; i < size; i++) vector[i] *= factor;
+        for (let i = 0; i < size; i++) {
+          vector[i] *= factor;
+        }
       }
       return tf.tensor2d(values, [length, size]);
     };
@@ -125,9 +127,12 @@ export function modelInputs(
     tf.tidy(() => {
       model.encode(tf.tensor2d(Int32Array.from(tokens), [1, tokens.length], 'int32'), {
         onAttention: (index, qkv) => {
-          if (index !== layer) return;
-          for (const x of splitHeads(qkv, heads))
+          if (index !== layer) {
+            return;
+          }
+          for (const x of splitHeads(qkv, heads)) {
             parts.push(tf.keep(tf.reshape(tf.slice(x, [0, head], [1, 1]), [tokens.length, -1])));
+          }
         },
       });
     });
@@ -174,7 +179,9 @@ function geometricMean(values: readonly number[]): [mean: number, low: number, h
   const logs = values.map(Math.log);
   const n = logs.length;
   const mean = logs.reduce((a, b) => a + b, 0) / n;
-  if (n < 2) return [Math.exp(mean), Number.NaN, Number.NaN];
+  if (n < 2) {
+    return [Math.exp(mean), Number.NaN, Number.NaN];
+  }
   const deviation = Math.sqrt(logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / (n - 1));
   const half = (studentT975(n - 1) * deviation) / Math.sqrt(n);
   return [Math.exp(mean), Math.exp(mean - half), Math.exp(mean + half)];
@@ -182,8 +189,12 @@ function geometricMean(values: readonly number[]): [mean: number, low: number, h
 
 /** The 97.5th percentile of Student's t: Cornish and Fisher's expansion (Abramowitz and Stegun 26.7.5). */
 function studentT975(freedom: number): number {
-  if (freedom === 1) return 12.706;
-  if (freedom === 2) return 4.303;
+  if (freedom === 1) {
+    return 12.706;
+  }
+  if (freedom === 2) {
+    return 4.303;
+  }
   const x = 1.959964;
   const g1 = (x ** 3 + x) / 4;
   const g2 = (5 * x ** 5 + 16 * x ** 3 + 3 * x) / 96;

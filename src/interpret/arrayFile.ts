@@ -41,8 +41,9 @@ export async function createArrayFile(
   const format = extname(path).toLowerCase();
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   if (format === '.npy') {
-    if (arrays.length !== 1)
+    if (arrays.length !== 1) {
       throw new InputError(`${path}: an .npy holds one array, these are ${arrays.length}: use .npz or .safetensors`);
+    }
     const file = await streamFile(path, temporary, npyHeader('<f4', arrays[0].shape), arrays);
     const close = async (): Promise<void> => {
       await writeFileAtomic(`${path}.json`, `${JSON.stringify(strings, null, 1)}\n`);
@@ -50,8 +51,12 @@ export async function createArrayFile(
     };
     return { ...file, close };
   }
-  if (format === '.safetensors') return streamFile(path, temporary, safetensorsHeader(arrays, strings), arrays);
-  if (format === '.npz') return zipFile(path, temporary, arrays, strings);
+  if (format === '.safetensors') {
+    return streamFile(path, temporary, safetensorsHeader(arrays, strings), arrays);
+  }
+  if (format === '.npz') {
+    return zipFile(path, temporary, arrays, strings);
+  }
   throw new InputError(`${path}: no format for arrays: use ${ARRAY_FORMATS.join(', ')} (or .csv)`);
 }
 
@@ -77,7 +82,9 @@ async function streamFile(
       await file.writeFile(bytesOf(values));
     },
     async close() {
-      if (left !== 0) throw new Error(`${path}: ${left} values are missing`);
+      if (left !== 0) {
+        throw new Error(`${path}: ${left} values are missing`);
+      }
       await file.sync();
       await file.close();
       await rename(temporary, path);
@@ -100,7 +107,9 @@ async function zipFile(
   done.catch(() => {});
   const streams: PassThrough[] = [];
   const discard = async (): Promise<void> => {
-    for (const stream of streams) stream.destroy();
+    for (const stream of streams) {
+      stream.destroy();
+    }
     out.destroy();
     await done.catch(() => {});
     await rm(temporary, { force: true });
@@ -125,7 +134,9 @@ async function zipFile(
   let left = arrays.length ? size(arrays[0].shape) : 0;
   return {
     async write(values) {
-      if (values.length > left) throw new Error(`${path}: a piece that spans two arrays`);
+      if (values.length > left) {
+        throw new Error(`${path}: a piece that spans two arrays`);
+      }
       left -= values.length;
       // The stream keeps the bytes until they are written: they must not change under it.
       const bytes = Buffer.from(bytesOf(values));
@@ -139,7 +150,9 @@ async function zipFile(
       }
     },
     async close() {
-      if (at < arrays.length) throw new Error(`${path}: array ${arrays[at].name} is not complete`);
+      if (at < arrays.length) {
+        throw new Error(`${path}: array ${arrays[at].name} is not complete`);
+      }
       await done;
       const file = await open(temporary, 'r+');
       await file.sync();

@@ -45,8 +45,9 @@ export async function* attentionLayers(
   const length = tokens.length;
   const wanted = [...new Set(layers)].sort((a, b) => a - b);
   for (const layer of wanted) {
-    if (!(Number.isInteger(layer) && layer >= 0 && layer < config.num_hidden_layers))
+    if (!(Number.isInteger(layer) && layer >= 0 && layer < config.num_hidden_layers)) {
       throw new InputError(`layer ${layer}: the model has layers 0 to ${config.num_hidden_layers - 1}`);
+    }
   }
   const atOnce = Math.max(1, Math.floor(HELD_BYTES / (length * config.hidden_size * 3 * 4)));
   for (let first = 0; first < wanted.length; first += atOnce) {
@@ -81,7 +82,9 @@ function holdAttentionInputs(model: LanguageModel, tokens: Tokens, layers: numbe
   tf.tidy(() => {
     model.encode(tf.tensor2d(Int32Array.from(tokens), [1, tokens.length], 'int32'), {
       onAttention: (layer, qkv) => {
-        if (layers.includes(layer)) held.set(layer, tf.keep(tf.clone(qkv)));
+        if (layers.includes(layer)) {
+          held.set(layer, tf.keep(tf.clone(qkv)));
+        }
       },
     });
   });
@@ -108,14 +111,20 @@ async function layerRows(
   const heads = config.num_attention_heads;
   const size = config.hidden_size / heads;
   const { causal, kind } = config.attention;
-  if (kind === 'lsh') return { rows: await hashedRows(qkv, parameter('rotations'), config), held: [] };
+  if (kind === 'lsh') {
+    return { rows: await hashedRows(qkv, parameter('rotations'), config), held: [] };
+  }
 
   // Two factors of the matrix, [heads, L, m] each.
   const factors = tf.tidy(() => {
     const [q, k] = splitHeads(qkv, heads);
     const pair = (): tf.Tensor4D[] => {
-      if (kind === 'softmax') return [q, k];
-      if (kind === 'linformer') return [q, mixedKeys(qkv, parameter('key_projection'), heads)];
+      if (kind === 'softmax') {
+        return [q, k];
+      }
+      if (kind === 'linformer') {
+        return [q, mixedKeys(qkv, parameter('key_projection'), heads)];
+      }
       const { queries, keys } = attentionFeatures(q, k, config.attention, parameter('projection'));
       return [queries, keys];
     };
@@ -128,8 +137,12 @@ async function layerRows(
       const query = tf.slice(queries, [first, from, 0], [count, to - from, -1]);
       const key = tf.slice(keys, [first, 0, 0], [count, -1, -1]);
       const products = tf.matMul(query, key, false, true) as tf.Tensor3D; // [heads, rows, L]
-      if (kind === 'softmax') return exactRows(products, size, from, causal);
-      if (kind === 'linformer') return mixedRows(products, size, parameter('value_projection'), qkv.shape[1]);
+      if (kind === 'softmax') {
+        return exactRows(products, size, from, causal);
+      }
+      if (kind === 'linformer') {
+        return mixedRows(products, size, parameter('value_projection'), qkv.shape[1]);
+      }
       return featureRows(products, from, causal);
     });
   return { rows, held: factors };

@@ -81,7 +81,9 @@ export async function attentionMap(
   options: AttentionMapOptions,
 ): Promise<Float32Array> {
   const map = new Float32Array(tokens.length ** 2);
-  for await (const { from, values } of attentionMaps(model, tokens, options)) map.set(values, from * tokens.length);
+  for await (const { from, values } of attentionMaps(model, tokens, options)) {
+    map.set(values, from * tokens.length);
+  }
   return map;
 }
 
@@ -98,15 +100,18 @@ export async function attentionRollout(
   const length = tokens.length;
   const heads = [...Array(model.config.num_attention_heads).keys()];
   const rollout = new Float32Array(length * length);
-  for (let i = 0; i < length; i++) rollout[i * length + i] = 1;
+  for (let i = 0; i < length; i++) {
+    rollout[i * length + i] = 1;
+  }
   // A step acts on each column by itself: of a long protein a block of columns at a time is replaced in place.
   const width = Math.min(length, Math.max(1, Math.floor(ROLLOUT_VALUES / length)));
   for await (const attention of attentionLayers(model, tokens, layers)) {
     for (let first = 0; first < length; first += width) {
       const count = Math.min(width, length - first);
       const block = new Float32Array(length * count);
-      for (let row = 0; row < length; row++)
+      for (let row = 0; row < length; row++) {
         block.set(rollout.subarray(row * length + first, row * length + first + count), row * count);
+      }
       const before = tf.tensor2d(block, [length, count]);
       for (const [from, to] of tiles(length, length * heads.length)) {
         const step = tf.tidy(() => {
@@ -115,8 +120,9 @@ export async function attentionRollout(
         });
         const values = (await step.data()) as Float32Array;
         step.dispose();
-        for (let row = from; row < to; row++)
+        for (let row = from; row < to; row++) {
           rollout.set(values.subarray((row - from) * count, (row - from + 1) * count), row * length + first);
+        }
       }
       before.dispose();
     }
@@ -144,13 +150,16 @@ async function* meansOverLayers(
           const values = await tile.data();
           tile.dispose();
           const sum = sums[at].subarray(from * length, to * length);
-          for (let i = 0; i < sum.length; i++) sum[i] += values[i] / layers.length;
+          for (let i = 0; i < sum.length; i++) {
+            sum[i] += values[i] / layers.length;
+          }
         }
       }
     }
     for (const [at, head] of outputs.entries()) {
-      for (const [from, to] of tiles(length, length))
+      for (const [from, to] of tiles(length, length)) {
         yield { layer: 'mean', head, from, values: sums[at].subarray(from * length, to * length) };
+      }
     }
   }
 }
@@ -167,16 +176,21 @@ function meanRows(attention: LayerAttention, heads: readonly number[], from: num
 /** Ranges of rows that have about as many values as a tile should. */
 export function* tiles(length: number, valuesPerRow: number): Generator<[from: number, to: number]> {
   const rows = Math.max(1, Math.floor(TILE_VALUES / valuesPerRow));
-  for (let from = 0; from < length; from += rows) yield [from, Math.min(length, from + rows)];
+  for (let from = 0; from < length; from += rows) {
+    yield [from, Math.min(length, from + rows)];
+  }
 }
 
 function choose(model: LanguageModel, options: AttentionMapOptions): { layers: number[]; heads: number[] } {
   const { num_hidden_layers: layers, num_attention_heads: heads } = model.config;
   const pick = (name: string, chosen: readonly number[] | undefined, count: number): number[] => {
-    if (!chosen) return [...Array(count).keys()];
+    if (!chosen) {
+      return [...Array(count).keys()];
+    }
     for (const index of chosen) {
-      if (!(Number.isInteger(index) && index >= 0 && index < count))
+      if (!(Number.isInteger(index) && index >= 0 && index < count)) {
         throw new InputError(`${name} ${index}: the model has ${name}s 0 to ${count - 1}`);
+      }
     }
     return [...new Set(chosen)].sort((a, b) => a - b);
   };

@@ -48,7 +48,9 @@ function readTriangle(): Map<string, number> {
  */
 export function blosum62(a: string, b: string): number {
   const score = SCORES.get(a + b);
-  if (score === undefined) throw new Error(`BLOSUM62 has no score for ${a} and ${b}`);
+  if (score === undefined) {
+    throw new Error(`BLOSUM62 has no score for ${a} and ${b}`);
+  }
   return score;
 }
 

@@ -31,7 +31,9 @@ const INVERSE_PENALTY = { softmax: 0.15, others: 10 };
 export async function contactHeadOf(model: LanguageModel): Promise<ContactHead | undefined> {
   const weight = model.parameters.get('contacts.weight');
   const bias = model.parameters.get('contacts.bias');
-  if (!weight || !bias) return undefined;
+  if (!weight || !bias) {
+    return undefined;
+  }
   const weights = (await weight.data()) as Float32Array;
   return { weights: Float32Array.from(weights), bias: (await bias.data())[0] };
 }
@@ -44,8 +46,9 @@ export async function contactHeadOf(model: LanguageModel): Promise<ContactHead |
 export async function predictContacts(model: LanguageModel, tokens: Tokens, head: ContactHead): Promise<Float32Array> {
   const heads = model.config.num_attention_heads;
   const channels = model.config.num_hidden_layers * heads;
-  if (head.weights.length !== channels)
+  if (head.weights.length !== channels) {
     throw new InputError(`a contact head of ${head.weights.length} weights: the model has ${channels} heads`);
+  }
   const n = tokens.length - 2;
   // The correction is a product of sums, so that all a head leaves behind is its weighted map and n sums.
   const weighted = new Float32Array(n * n);
@@ -62,10 +65,16 @@ export async function predictContacts(model: LanguageModel, tokens: Tokens, head
       });
       const [mixValues, across, down] = await Promise.all([mix.data(), rowSums.data(), columnSums.data()]);
       tf.dispose([mix, rowSums, columnSums]);
-      for (let i = 0; i < mixValues.length; i++) weighted[from * n + i] += mixValues[i];
+      for (let i = 0; i < mixValues.length; i++) {
+        weighted[from * n + i] += mixValues[i];
+      }
       for (let h = 0; h < heads; h++) {
-        for (let i = from; i < to; i++) sums[h * n + i] += across[h * (to - from) + i - from];
-        for (let j = 0; j < n; j++) sums[h * n + j] += down[h * n + j];
+        for (let i = from; i < to; i++) {
+          sums[h * n + i] += across[h * (to - from) + i - from];
+        }
+        for (let j = 0; j < n; j++) {
+          sums[h * n + j] += down[h * n + j];
+        }
       }
     }
     for (let h = 0; h < heads; h++) {
@@ -109,12 +118,22 @@ export function symmetriseAndCorrect(map: Float32Array, n: number): Float32Array
       map[i * n + j] = both;
       map[j * n + i] = both;
       sums[i] += both;
-      if (j !== i) sums[j] += both;
+      if (j !== i) {
+        sums[j] += both;
+      }
     }
   }
-  for (let i = 0; i < n; i++) total += sums[i];
-  if (total === 0) return map;
-  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) map[i * n + j] -= (sums[i] * sums[j]) / total;
+  for (let i = 0; i < n; i++) {
+    total += sums[i];
+  }
+  if (total === 0) {
+    return map;
+  }
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      map[i * n + j] -= (sums[i] * sums[j]) / total;
+    }
+  }
   return map;
 }
 
@@ -144,7 +163,9 @@ export async function fitContactHead(
   const pairs = structures.map((structure, index) => samplePairs(structure, new Random(seed, index)));
   const count = pairs.reduce((sum, { rows }) => sum + rows.length, 0);
   const positives = structures.reduce((sum, { contacts }) => sum + contacts.length, 0);
-  if (positives === 0) throw new InputError('no contacts in the structures: give larger proteins to fit on');
+  if (positives === 0) {
+    throw new InputError('no contacts in the structures: give larger proteins to fit on');
+  }
   const features = new Float32Array(count * channels);
   const labels = new Uint8Array(count);
   const weights = new Float64Array(count);
@@ -155,11 +176,14 @@ export async function fitContactHead(
     let channel = 0;
     for await (const map of maps(structure.sequence)) {
       symmetriseAndCorrect(map, n);
-      for (let at = 0; at < rows.length; at++)
+      for (let at = 0; at < rows.length; at++) {
         features[(first + at) * channels + channel] = map[rows[at] * n + columns[at]];
+      }
       channel++;
     }
-    if (channel !== channels) throw new Error(`${channel} maps of a protein, ${channels} were expected`);
+    if (channel !== channels) {
+      throw new Error(`${channel} maps of a protein, ${channels} were expected`);
+    }
     labels.set(contact, first);
     weights.set(weight, first);
     first += rows.length;
@@ -211,7 +235,9 @@ function samplePairs({ sequence, contacts }: KnownContacts, random: Random): Pai
   for (let i = 0; i < n; i++) {
     for (let j = i + MINIMUM_SEPARATION; j < n; j++) {
       const contact = inContact.has(i * n + j);
-      if (!contact && share < 1 && random.uniform() >= share) continue;
+      if (!contact && share < 1 && random.uniform() >= share) {
+        continue;
+      }
       pairs.rows.push(i);
       pairs.columns.push(j);
       pairs.contacts.push(contact ? 1 : 0);
@@ -236,7 +262,11 @@ export function topContacts(
   separation = MINIMUM_SEPARATION,
 ): PredictedContact[] {
   const pairs: number[] = [];
-  for (let i = 0; i < n; i++) for (let j = i + separation; j < n; j++) pairs.push(i * n + j);
+  for (let i = 0; i < n; i++) {
+    for (let j = i + separation; j < n; j++) {
+      pairs.push(i * n + j);
+    }
+  }
   pairs.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   return pairs
     .slice(0, count)

@@ -63,11 +63,15 @@ async function hash(qkv: tf.Tensor3D, rotations: tf.Tensor2D, config: ModelConfi
   const size = config.hidden_size / heads;
   const inverseLengths = Float32Array.from({ length: heads * length }, (_, row) => {
     let square = 1e-12;
-    for (let i = row * size; i < (row + 1) * size; i++) square += queries[i] ** 2;
+    for (let i = row * size; i < (row + 1) * size; i++) {
+      square += queries[i] ** 2;
+    }
     return 1 / Math.sqrt(square);
   });
   const places = new Int32Array(order.length);
-  for (let i = 0; i < order.length; i++) places[i - (i % length) + order[i]] = i % length;
+  for (let i = 0; i < order.length; i++) {
+    places[i - (i % length) + order[i]] = i % length;
+  }
   return { ...options, length, size, queries, inverseLengths, order, places };
 }
 
@@ -80,7 +84,9 @@ function addRow(hashed: Hashed, head: number, query: number, row: Float32Array):
   rounds.forEach(({ first, scores }, round) => {
     const start = (head * hashes + round) * length + first;
     // Of a round, its softmax times its share among the rounds: the round's normaliser cancels.
-    for (let i = 0; i < scores.length; i++) row[hashed.order[start + i]] += Math.exp(scores[i] - total);
+    for (let i = 0; i < scores.length; i++) {
+      row[hashed.order[start + i]] += Math.exp(scores[i] - total);
+    }
   });
 }
 
@@ -99,14 +105,18 @@ function chunkScores(
   const scores = new Float64Array(end - first).fill(Number.NEGATIVE_INFINITY);
   for (let place = first; place < end; place++) {
     const key = order[start + place];
-    if (causal && key > query) continue;
+    if (causal && key > query) {
+      continue;
+    }
     if (key === query) {
       scores[place - first] = OWN;
       continue;
     }
     const other = (head * length + key) * size;
     let product = 0;
-    for (let i = 0; i < size; i++) product += queries[own + i] * queries[other + i];
+    for (let i = 0; i < size; i++) {
+      product += queries[own + i] * queries[other + i];
+    }
     scores[place - first] = product * inverseLengths[head * length + key];
   }
   return { first, scores };
@@ -114,8 +124,12 @@ function chunkScores(
 
 function logSumExp(values: ArrayLike<number>): number {
   let peak = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) peak = Math.max(peak, values[i]);
+  for (let i = 0; i < values.length; i++) {
+    peak = Math.max(peak, values[i]);
+  }
   let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += Math.exp(values[i] - peak);
+  for (let i = 0; i < values.length; i++) {
+    sum += Math.exp(values[i] - peak);
+  }
   return peak + Math.log(sum);
 }

@@ -39,14 +39,18 @@ export async function fitLogistic(
       const signed = labels[row] ? -at[row] : at[row];
       sum += weights[row] * (signed > 30 ? signed : Math.log1p(Math.exp(signed)));
     }
-    for (let k = 0; k < count; k++) sum += penalty * Math.abs(candidate[k]);
+    for (let k = 0; k < count; k++) {
+      sum += penalty * Math.abs(candidate[k]);
+    }
     return sum;
   };
   const product = (vector: Float64Array): Float64Array => {
     const result = new Float64Array(rows);
     for (let row = 0; row < rows; row++) {
       let sum = vector[count];
-      for (let k = 0, at = row * count; k < count; k++, at++) sum += features[at] * vector[k];
+      for (let k = 0, at = row * count; k < count; k++, at++) {
+        sum += features[at] * vector[k];
+      }
       result[row] = sum;
     }
     return result;
@@ -69,13 +73,17 @@ export async function fitLogistic(
       gradient[count] += slope;
       cross[count] += bend;
     }
-    if (violation(gradient, w, penalty, count) <= tolerance * penalty) break;
+    if (violation(gradient, w, penalty, count) <= tolerance * penalty) {
+      break;
+    }
     const hessian = new Float64Array(size * size);
     const gram = tf.tidy(() => tf.matMul(x, tf.mul(x, tf.reshape(tf.tensor1d(curvature), [rows, 1])), true, false));
     const values = await gram.data();
     gram.dispose();
     for (let k = 0; k < count; k++) {
-      for (let l = 0; l < count; l++) hessian[k * size + l] = values[k * count + l];
+      for (let l = 0; l < count; l++) {
+        hessian[k * size + l] = values[k * count + l];
+      }
       hessian[k * size + count] = cross[k];
       hessian[count * size + k] = cross[k];
     }
@@ -84,9 +92,15 @@ export async function fitLogistic(
     const change = product(direction);
     // Armijo's rule with the decrease that the model promises.
     let promised = 0;
-    for (let k = 0; k < size; k++) promised += gradient[k] * direction[k];
-    for (let k = 0; k < count; k++) promised += penalty * (Math.abs(w[k] + direction[k]) - Math.abs(w[k]));
-    if (promised > -1e-12 * Math.max(1, current)) break;
+    for (let k = 0; k < size; k++) {
+      promised += gradient[k] * direction[k];
+    }
+    for (let k = 0; k < count; k++) {
+      promised += penalty * (Math.abs(w[k] + direction[k]) - Math.abs(w[k]));
+    }
+    if (promised > -1e-12 * Math.max(1, current)) {
+      break;
+    }
     let length = 1;
     for (; length > 1e-10; length /= 2) {
       const candidate = w.map((value, k) => value + length * direction[k]);
@@ -99,7 +113,9 @@ export async function fitLogistic(
         break;
       }
     }
-    if (length <= 1e-10) break;
+    if (length <= 1e-10) {
+      break;
+    }
   }
   x.dispose();
   return { coefficients: w.slice(0, count), intercept: w[count] };
@@ -134,12 +150,18 @@ function newtonDirection(
       const target = w[k] + direction[k] - slopes[k] / bend;
       const shrunk = k < count ? Math.sign(target) * Math.max(0, Math.abs(target) - penalty / bend) : target;
       const move = shrunk - w[k] - direction[k];
-      if (move === 0) continue;
+      if (move === 0) {
+        continue;
+      }
       direction[k] += move;
-      for (let l = 0; l < size; l++) slopes[l] += hessian[k * size + l] * move;
+      for (let l = 0; l < size; l++) {
+        slopes[l] += hessian[k * size + l] * move;
+      }
       largest = Math.max(largest, Math.abs(move) * Math.sqrt(bend));
     }
-    if (largest < 1e-7) break;
+    if (largest < 1e-7) {
+      break;
+    }
   }
   return direction;
 }

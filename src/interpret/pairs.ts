@@ -30,18 +30,26 @@ export async function strongestPairs(
   const prune = (): void => {
     pairs.sort((a, b) => b.attention - a.attention);
     pairs = pairs.slice(0, count);
-    if (pairs.length === count) threshold = pairs[count - 1]?.attention ?? Number.POSITIVE_INFINITY;
+    if (pairs.length === count) {
+      threshold = pairs[count - 1]?.attention ?? Number.POSITIVE_INFINITY;
+    }
   };
   for await (const { layer, head, from, values } of tiles) {
     for (let row = 0; row * length < values.length; row++) {
       const query = from + row;
-      if (query === 0 || query === length - 1) continue;
+      if (query === 0 || query === length - 1) {
+        continue;
+      }
       for (let key = 1; key < length - 1; key++) {
         const attention = values[row * length + key];
-        if (attention <= threshold || Math.abs(query - key) < separation) continue;
+        if (attention <= threshold || Math.abs(query - key) < separation) {
+          continue;
+        }
         pairs.push({ layer, head, query, key, attention });
       }
-      if (pairs.length > 2 * count + 1000) prune();
+      if (pairs.length > 2 * count + 1000) {
+        prune();
+      }
     }
   }
   prune();

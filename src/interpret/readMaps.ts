@@ -30,21 +30,25 @@ const OPEN: Record<string, (path: string) => Arrays> = {
  */
 export function readMaps(path: string): ExportedMaps[] {
   const { strings, arrays } = OPEN[extname(path).toLowerCase()](path);
-  const fields = ['sequences', 'layers', 'heads', 'tokens'].map((name) => strings.get(name));
-  if (fields.some((field) => field === undefined))
+  const fields = ['sequences', 'layers', 'heads', 'tokens'].flatMap((name) => strings.get(name) ?? []);
+  if (fields.length < 4) {
     throw new InputError(`${path}: no attention maps: export them with protein-lm attention --out maps.npz`);
-  const sequences: Record<string, string> = JSON.parse(fields[0]!);
-  const layers: (number | 'mean')[] = JSON.parse(fields[1]!);
-  const heads: (number | 'mean')[] = JSON.parse(fields[2]!);
+  }
+  const sequences: Record<string, string> = JSON.parse(fields[0]);
+  const layers: (number | 'mean')[] = JSON.parse(fields[1]);
+  const heads: (number | 'mean')[] = JSON.parse(fields[2]);
   const margin = fields[3] === 'all' ? 1 : 0;
   return Object.entries(sequences).map(([id, sequence]) => {
     const array = arrays.get(id);
     const n = sequence.length;
     const side = n + 2 * margin;
     const count = layers.length * heads.length;
-    if (array?.size !== count * side * side) throw new InputError(`${path}: the maps of ${id} are missing or damaged`);
-    if (4 * array.size > LARGEST)
+    if (array?.size !== count * side * side) {
+      throw new InputError(`${path}: the maps of ${id} are missing or damaged`);
+    }
+    if (4 * array.size > LARGEST) {
       throw new InputError(`${path}: ${count} maps of ${side} tokens are too many to draw: export fewer, or --average`);
+    }
     const values = array.read();
     const maps = Array.from({ length: count }, (_, index) => {
       const map = new Float32Array(n * n);
@@ -103,7 +107,9 @@ function readFile<T>(path: string, use: (bytes: Bytes, size: number) => T): T {
   try {
     const { size } = fstatSync(file);
     const bytes = (from: number, length: number): Buffer => {
-      if (!(from >= 0 && from + length <= size)) fail(path, 'ends early');
+      if (!(from >= 0 && from + length <= size)) {
+        fail(path, 'ends early');
+      }
       const buffer = Buffer.alloc(length);
       readSync(file, buffer, 0, length, from);
       return buffer;
@@ -139,8 +145,9 @@ function floats(path: string, from: number, size: number): { size: number; read(
 /** One array, and beside it what it is of. */
 function openNpy(path: string): Arrays {
   const about = `${path}.json`;
-  if (!existsSync(about))
+  if (!existsSync(about)) {
     throw new InputError(`${path}: ${about} is missing, which says whose maps these are: keep the two together`);
+  }
   let strings: Map<string, string>;
   let id: string;
   try {
@@ -150,9 +157,13 @@ function openNpy(path: string): Arrays {
     return fail(about, 'does not say whose maps these are');
   }
   return readFile(path, (bytes) => {
-    if (bytes(0, 6).toString('latin1') !== '\x93NUMPY') fail(path, 'no .npy file');
+    if (bytes(0, 6).toString('latin1') !== '\x93NUMPY') {
+      fail(path, 'no .npy file');
+    }
     const { descr, size, from } = npyHeader(bytes, 0);
-    if (descr !== '<f4') fail(path, `no float32 values (${descr})`);
+    if (descr !== '<f4') {
+      fail(path, `no float32 values (${descr})`);
+    }
     return { strings, arrays: new Map([[id, floats(path, from, size)]]) };
   });
 }
@@ -162,7 +173,9 @@ function openNpz(path: string): Arrays {
   return readFile(path, (bytes, size) => {
     const tail = bytes(Math.max(0, size - 65_557), Math.min(size, 65_557));
     const end = tail.lastIndexOf('PK\x05\x06', undefined, 'latin1');
-    if (end < 0) fail(path, 'no .npz file, or a truncated one');
+    if (end < 0) {
+      fail(path, 'no .npz file, or a truncated one');
+    }
     let [count, length, start] = [
       tail.readUInt16LE(end + 10),
       tail.readUInt32LE(end + 12),
@@ -179,9 +192,13 @@ function openNpz(path: string): Arrays {
       const nameLength = directory.readUInt16LE(at + 28);
       const extraLength = directory.readUInt16LE(at + 30);
       const name = directory.toString('utf8', at + 46, at + 46 + nameLength).replace(/\.npy$/, '');
-      if (directory.readUInt16LE(at + 10) !== 0) fail(path, 'compressed members');
+      if (directory.readUInt16LE(at + 10) !== 0) {
+        fail(path, 'compressed members');
+      }
       let offset = directory.readUInt32LE(at + 42);
-      if (offset === 0xffffffff) offset = zip64Offset(directory, at, nameLength, extraLength);
+      if (offset === 0xffffffff) {
+        offset = zip64Offset(directory, at, nameLength, extraLength);
+      }
       at += 46 + nameLength + extraLength + directory.readUInt16LE(at + 32);
       const local = bytes(offset, 30);
       const member = offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
@@ -203,7 +220,9 @@ function openNpz(path: string): Arrays {
 function zip64Offset(directory: Buffer, at: number, nameLength: number, extraLength: number): number {
   let field = at + 46 + nameLength;
   const end = field + extraLength;
-  while (field < end && directory.readUInt16LE(field) !== 1) field += 4 + directory.readUInt16LE(field + 2);
+  while (field < end && directory.readUInt16LE(field) !== 1) {
+    field += 4 + directory.readUInt16LE(field + 2);
+  }
   const before = [20, 24].filter((part) => directory.readUInt32LE(at + part) === 0xffffffff).length;
   return Number(directory.readBigUInt64LE(field + 4 + 8 * before));
 }

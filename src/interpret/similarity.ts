@@ -37,7 +37,9 @@ export async function residueSimilarity(
 ): Promise<ResidueSimilarity> {
   const heads = model.config.num_attention_heads;
   const channels = model.config.num_hidden_layers * heads;
-  if (channels < 3) throw new InputError(`${channels} heads in the model: a similarity needs at least three`);
+  if (channels < 3) {
+    throw new InputError(`${channels} heads in the model: a similarity needs at least three`);
+  }
   const received = new Float64Array(channels * RESIDUES.length);
   const totals = new Float64Array(channels);
   let count = 0;
@@ -55,10 +57,12 @@ export async function residueSimilarity(
   }
   const shares = [...RESIDUES].map((letter, residue) => {
     const share = counted.map((channel) => received[channel * RESIDUES.length + residue] / totals[channel]);
-    if (!share.some((value) => value > 0))
+    if (!share.some((value) => value > 0)) {
       throw new InputError(`residue ${letter} receives no attention in the sequences: give more of them`);
-    if (share.every((value) => value === share[0]))
+    }
+    if (share.every((value) => value === share[0])) {
       throw new InputError(`residue ${letter} receives the same share from every head: its similarity is undefined`);
+    }
     return share;
   });
   const size = RESIDUES.length;
@@ -116,7 +120,9 @@ async function addSequence(
       for (let h = 0; h < heads; h++) {
         const channel = layer * heads + h;
         for (let j = 0; j < n; j++) {
-          if (letters[j] < 0) continue;
+          if (letters[j] < 0) {
+            continue;
+          }
           received[channel * RESIDUES.length + letters[j]] += values[h * n + j];
           totals[channel] += values[h * n + j];
         }

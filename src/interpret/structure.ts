@@ -108,10 +108,14 @@ export function parseStructure(text: string, where: string): Chain[] {
   let model: string | undefined;
   for (const atom of atoms) {
     model ??= atom.model;
-    if (atom.model !== model) break;
+    if (atom.model !== model) {
+      break;
+    }
     const letter = LETTERS[atom.residue];
     // Waters and ligands are no residues; a modified residue of a chain is.
-    if (atom.hetero && !letter) continue;
+    if (atom.hetero && !letter) {
+      continue;
+    }
     const residues = chains.get(atom.chain) ?? new Map();
     chains.set(atom.chain, residues);
     let residue = residues.get(atom.number);
@@ -120,7 +124,9 @@ export function parseStructure(text: string, where: string): Chain[] {
       residues.set(atom.number, residue);
     }
     if (atom.name === 'CB' || (atom.name === 'CA' && residue.atom !== 'CB')) {
-      if (atom.name === residue.atom) continue;
+      if (atom.name === residue.atom) {
+        continue;
+      }
       residue.atom = atom.name;
       residue.position = atom.position;
     }
@@ -131,7 +137,9 @@ export function parseStructure(text: string, where: string): Chain[] {
       return { id, residues: list, sequence: list.map(({ letter }) => letter).join('') };
     })
     .filter(({ residues }) => residues.some(({ position }) => position));
-  if (found.length === 0) throw new InputError(`${where}: no protein atoms in it: give a PDB or mmCIF file`);
+  if (found.length === 0) {
+    throw new InputError(`${where}: no protein atoms in it: give a PDB or mmCIF file`);
+  }
   return found;
 }
 
@@ -143,7 +151,9 @@ export function parseStructure(text: string, where: string): Chain[] {
 export function readChain(path: string, id?: string): Chain {
   const chains = readStructure(path);
   const chain = id === undefined ? chains[0] : chains.find((one) => one.id === id);
-  if (!chain) throw new InputError(`${path}: no chain ${id}: it has ${chains.map((one) => one.id).join(', ')}`);
+  if (!chain) {
+    throw new InputError(`${path}: no chain ${id}: it has ${chains.map((one) => one.id).join(', ')}`);
+  }
   return chain;
 }
 
@@ -156,10 +166,14 @@ export function contactPairs(chain: Chain, separation = 6, distance = CONTACT_DI
   const pairs: [number, number][] = [];
   for (let i = 0; i < residues.length; i++) {
     const a = residues[i].position;
-    if (!a) continue;
+    if (!a) {
+      continue;
+    }
     for (let j = i + separation; j < residues.length; j++) {
       const b = residues[j].position;
-      if (b && Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < distance) pairs.push([i, j]);
+      if (b && Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < distance) {
+        pairs.push([i, j]);
+      }
     }
   }
   return pairs;
@@ -171,12 +185,17 @@ function* pdbAtoms(text: string, where: string): Generator<Atom> {
   let line = 0;
   for (const record of text.split(/\r?\n/)) {
     line++;
-    if (record.startsWith('MODEL ')) model = record.slice(10, 14).trim();
+    if (record.startsWith('MODEL ')) {
+      model = record.slice(10, 14).trim();
+    }
     const hetero = record.startsWith('HETATM');
-    if (!hetero && !record.startsWith('ATOM  ')) continue;
+    if (!hetero && !record.startsWith('ATOM  ')) {
+      continue;
+    }
     const position = [record.slice(30, 38), record.slice(38, 46), record.slice(46, 54)].map(coordinate);
-    if (position.some(Number.isNaN))
+    if (position.some(Number.isNaN)) {
       throw new InputError(`${where}, line ${line}: an atom without coordinates: the file is damaged or no PDB file`);
+    }
     yield {
       model,
       chain: record[21].trim() || 'A',
@@ -202,24 +221,33 @@ function* cifAtoms(text: string, where: string): Generator<Atom> {
       state = 'header';
       continue;
     }
-    if (state === 'outside') continue;
+    if (state === 'outside') {
+      continue;
+    }
     if (keyword.startsWith('_') || keyword === 'loop_' || keyword.startsWith('data_')) {
-      if (state === 'rows') return;
+      if (state === 'rows') {
+        return;
+      }
       continue;
     }
     state = 'rows';
     row.push(value);
-    if (row.length < columns.size) continue;
+    if (row.length < columns.size) {
+      continue;
+    }
     const field = (...names: string[]): string => {
       for (const name of names) {
         const index = columns.get(name);
-        if (index !== undefined && row[index] !== '.' && row[index] !== '?') return row[index];
+        if (index !== undefined && row[index] !== '.' && row[index] !== '?') {
+          return row[index];
+        }
       }
       return '';
     };
     const position = ['cartn_x', 'cartn_y', 'cartn_z'].map((name) => coordinate(field(name)));
-    if (position.some(Number.isNaN))
+    if (position.some(Number.isNaN)) {
       throw new InputError(`${where}, line ${line}: an atom without coordinates: the file is damaged or no mmCIF file`);
+    }
     yield {
       model: field('pdbx_pdb_model_num') || '1',
       chain: field('auth_asym_id', 'label_asym_id'),
@@ -241,12 +269,16 @@ function* cifTokens(text: string): Generator<{ value: string; quoted: boolean; l
     if (lines[at].startsWith(';')) {
       const parts = [lines[at].slice(1)];
       const line = at + 1;
-      while (++at < lines.length && !lines[at].startsWith(';')) parts.push(lines[at]);
+      while (++at < lines.length && !lines[at].startsWith(';')) {
+        parts.push(lines[at]);
+      }
       yield { value: parts.join('\n'), quoted: true, line };
       continue;
     }
     for (const match of lines[at].matchAll(/'((?:[^']|'(?=\S))*)'(?=\s|$)|"((?:[^"]|"(?=\S))*)"(?=\s|$)|#.*|\S+/g)) {
-      if (match[0].startsWith('#')) break;
+      if (match[0].startsWith('#')) {
+        break;
+      }
       const quotation = match[1] ?? match[2];
       yield { value: quotation ?? match[0], quoted: quotation !== undefined, line: at + 1 };
     }

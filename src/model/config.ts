@@ -167,8 +167,9 @@ export function parseConfig(text: string, where: string): ModelConfig {
   } catch (error) {
     throw new InputError(`${where}: not JSON (${(error as Error).message}): give a model's config.json`);
   }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new InputError(`${where}: not a JSON object: give a model's config.json`);
+  }
   const fields = json as Record<string, unknown>;
   const config = {
     model_type: 'esm',
@@ -254,24 +255,40 @@ function checkConfig(config: ModelConfig, where: string): ModelConfig {
     throw new InputError(`${where}: ${field} is ${JSON.stringify(value) ?? 'missing'}: it must be ${need}`);
   };
   const oneOf = (field: string, value: unknown, allowed: unknown[]) => {
-    if (!allowed.includes(value)) fail(field, value, allowed.map((x) => JSON.stringify(x)).join(' or '));
+    if (!allowed.includes(value)) {
+      fail(field, value, allowed.map((x) => JSON.stringify(x)).join(' or '));
+    }
   };
-  for (const field of COUNTS)
-    if (!Number.isInteger(config[field]) || config[field] < 1) fail(field, config[field], 'a whole number above 0');
-  for (const field of ['mask_token_id', 'pad_token_id'] as const)
-    if (!Number.isInteger(config[field]) || config[field] < 0 || config[field] >= config.vocab_size)
+  for (const field of COUNTS) {
+    if (!Number.isInteger(config[field]) || config[field] < 1) {
+      fail(field, config[field], 'a whole number above 0');
+    }
+  }
+  for (const field of ['mask_token_id', 'pad_token_id'] as const) {
+    if (!Number.isInteger(config[field]) || config[field] < 0 || config[field] >= config.vocab_size) {
       fail(field, config[field], `a token id below vocab_size (${config.vocab_size})`);
-  if (config.hidden_size % config.num_attention_heads !== 0)
+    }
+  }
+  if (config.hidden_size % config.num_attention_heads !== 0) {
     fail('hidden_size', config.hidden_size, `a multiple of num_attention_heads (${config.num_attention_heads})`);
-  for (const field of ['hidden_dropout_prob', 'attention_probs_dropout_prob'] as const)
-    if (!(config[field] >= 0 && config[field] < 1)) fail(field, config[field], 'in [0, 1)');
-  if (!(config.layer_norm_eps > 0)) fail('layer_norm_eps', config.layer_norm_eps, 'above 0');
-  if (config.alphabet !== undefined) oneOf('alphabet', config.alphabet, [...ALPHABET_NAMES]);
+  }
+  for (const field of ['hidden_dropout_prob', 'attention_probs_dropout_prob'] as const) {
+    if (!(config[field] >= 0 && config[field] < 1)) {
+      fail(field, config[field], 'in [0, 1)');
+    }
+  }
+  if (!(config.layer_norm_eps > 0)) {
+    fail('layer_norm_eps', config.layer_norm_eps, 'above 0');
+  }
+  if (config.alphabet !== undefined) {
+    oneOf('alphabet', config.alphabet, [...ALPHABET_NAMES]);
+  }
   oneOf('model_type', config.model_type, ['performer', 'esm']);
   oneOf('position_embedding_type', config.position_embedding_type, ['absolute', 'rotary']);
   const headSize = config.hidden_size / config.num_attention_heads;
-  if (config.position_embedding_type === 'rotary' && headSize % 2 !== 0)
+  if (config.position_embedding_type === 'rotary' && headSize % 2 !== 0) {
     fail('hidden_size / num_attention_heads', headSize, 'even for rotary positions');
+  }
   oneOf('tie_word_embeddings', config.tie_word_embeddings, [true]);
   checkAttention(config.attention, fail, oneOf);
   return config;
@@ -296,21 +313,31 @@ function checkAttention(
   oneOf('attention.kind', kind, [...ATTENTION_KINDS]);
   oneOf('attention.causal', causal, kind === 'linformer' ? [false] : [true, false]);
   const known = ['kind', 'causal', 'features', 'kernel', 'kernel_epsilon', ...Object.keys(ATTENTION_RANGES)];
-  for (const [field, value] of Object.entries(attention))
-    if (!known.includes(field)) fail(`attention.${field}`, value, `left out: there are ${known.join(', ')}`);
+  for (const [field, value] of Object.entries(attention)) {
+    if (!known.includes(field)) {
+      fail(`attention.${field}`, value, `left out: there are ${known.join(', ')}`);
+    }
+  }
   if (kind.startsWith('favor-')) {
     const random = ['orthogonal', 'regularized', 'iid'];
     const projectionFree = kind === 'favor-relu' || kind === 'favor-kernel';
     oneOf('attention.features', features, projectionFree ? ['deterministic', ...random] : random);
-    if (kind !== 'favor-trig' && !((epsilon as number) > 0)) fail('attention.kernel_epsilon', epsilon, 'above 0');
+    if (kind !== 'favor-trig' && !((epsilon as number) > 0)) {
+      fail('attention.kernel_epsilon', epsilon, 'above 0');
+    }
   }
-  if (kind === 'favor-kernel') oneOf('attention.kernel', kernel, KERNELS);
+  if (kind === 'favor-kernel') {
+    oneOf('attention.kernel', kernel, KERNELS);
+  }
   for (const [field, [minimum, maximum]] of Object.entries(ATTENTION_RANGES)) {
     const value = attention[field as keyof typeof ATTENTION_RANGES];
-    if (value !== undefined && !(Number.isInteger(value) && value >= minimum && value <= maximum))
+    if (value !== undefined && !(Number.isInteger(value) && value >= minimum && value <= maximum)) {
       fail(`attention.${field}`, value, `a whole number from ${minimum} to ${maximum}`);
+    }
   }
-  if (kind === 'lsh' && attention.num_buckets! % 2 !== 0) fail('attention.num_buckets', attention.num_buckets, 'even');
+  if (kind === 'lsh' && attention.num_buckets! % 2 !== 0) {
+    fail('attention.num_buckets', attention.num_buckets, 'even');
+  }
 }
 
 /** Tokens of the longest sequence that the model takes, <cls> and <eos> included: without limit for rotary positions. */

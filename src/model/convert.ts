@@ -17,7 +17,9 @@ export async function convertModel(model: LanguageModel, conversion: Conversion,
   const parameters = new Map<string, tf.Variable>();
   for (const [index, spec] of parameterSpecs(config).entries()) {
     const values = await converted(model, config, spec, new Random(seed, index));
-    if (values) parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
+    if (values) {
+      parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
+    }
   }
   return new LanguageModel(config, parameters, model.alphabet);
 }
@@ -29,9 +31,13 @@ async function converted(
   random: Random,
 ): Promise<Float32Array | undefined> {
   const source = model.parameters.get(name);
-  if (!source) return initialise?.(random);
+  if (!source) {
+    return initialise?.(random);
+  }
   const values = (await source.data()) as Float32Array;
-  if (source.shape.every((size, i) => size === shape[i])) return values.slice();
+  if (source.shape.every((size, i) => size === shape[i])) {
+    return values.slice();
+  }
   if (name.includes('.attention.qkv.')) {
     const part = (values.length / source.shape[0]) * config.hidden_size;
     const shared = createAttention(config).sharedQueryKey;
@@ -40,6 +46,8 @@ async function converted(
   }
   const fresh = initialise!(random);
   // Rows of the position table that were there before stay; anything else of another shape begins anew.
-  if (name === 'embeddings.position') fresh.set(values);
+  if (name === 'embeddings.position') {
+    fresh.set(values);
+  }
   return fresh;
 }

@@ -25,11 +25,15 @@ export async function loadModel(folder: string): Promise<LanguageModel> {
   try {
     for (const spec of parameterSpecs(config)) {
       const values = readParameter(file, spec);
-      if (values) parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
+      if (values) {
+        parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
+      }
     }
     return new LanguageModel(config, parameters, alphabet);
   } catch (error) {
-    for (const variable of parameters.values()) variable.dispose();
+    for (const variable of parameters.values()) {
+      variable.dispose();
+    }
     throw error;
   } finally {
     file.close();
@@ -42,19 +46,23 @@ export async function loadModel(folder: string): Promise<LanguageModel> {
  */
 export async function readModelConfig(folder: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
   const path = join(folder, CONFIG);
-  if (!existsSync(path)) throw new InputError(`${folder}: no ${CONFIG} in it: give a model or run folder`);
+  if (!existsSync(path)) {
+    throw new InputError(`${folder}: no ${CONFIG} in it: give a model or run folder`);
+  }
   const config = parseConfig(readFileSync(path, 'utf8'), path);
   const vocabulary = join(folder, VOCABULARY);
   const named = config.alphabet ?? 'protein';
   const alphabet = existsSync(vocabulary) ? await readVocabulary(vocabulary) : ALPHABETS[named];
-  if (alphabet.size !== config.vocab_size)
+  if (alphabet.size !== config.vocab_size) {
     throw new InputError(
       `${vocabulary}: ${alphabet.size} tokens, but ${CONFIG} says ${config.vocab_size}: copy the model's own`,
     );
-  if (alphabet.name !== named)
+  }
+  if (alphabet.name !== named) {
     throw new InputError(
       `${vocabulary}: its alphabet is ${alphabet.name}, but ${CONFIG} says ${named}: copy the model's own`,
     );
+  }
   return { config, alphabet };
 }
 
@@ -66,12 +74,17 @@ function readParameter(file: SafetensorsFile, spec: ParameterSpec): Float32Array
   for (const [part, wanted] of spec.checkpoint.entries()) {
     const name = !file.info(wanted) && spec.alias ? spec.alias : wanted;
     const info = file.info(name);
-    if (!info && spec.optional) return spec.initialise?.(new Random(0));
-    if (!info) throw new InputError(`${file.path}: tensor '${wanted}' is missing: it does not fit its ${CONFIG}`);
-    if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i]))
+    if (!info && spec.optional) {
+      return spec.initialise?.(new Random(0));
+    }
+    if (!info) {
+      throw new InputError(`${file.path}: tensor '${wanted}' is missing: it does not fit its ${CONFIG}`);
+    }
+    if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
       throw new InputError(
         `${file.path}: tensor '${name}' has shape [${info.shape}], but ${CONFIG} asks for [${shape}]`,
       );
+    }
     values.set(file.read(name).data, part * size);
   }
   return values;
@@ -83,12 +96,15 @@ export async function saveModel(model: LanguageModel, folder: string): Promise<v
   const tensors = new Map<string, WritableTensor>();
   for (const spec of parameterSpecs(model.config)) {
     const variable = model.parameters.get(spec.name);
-    if (!variable) continue;
+    if (!variable) {
+      continue;
+    }
     const values = (await variable.data()) as Float32Array;
     const shape = [spec.shape[0] / spec.checkpoint.length, ...spec.shape.slice(1)];
     const size = values.length / spec.checkpoint.length;
-    for (const [part, name] of spec.checkpoint.entries())
+    for (const [part, name] of spec.checkpoint.entries()) {
       tensors.set(name, { shape, data: values.slice(part * size, (part + 1) * size) });
+    }
   }
   await writeVocabulary(join(folder, VOCABULARY), model.alphabet);
   await writeSafetensors(join(folder, WEIGHTS), tensors);

@@ -66,10 +66,11 @@ export class LanguageModel {
   encode(ids: tf.Tensor2D, options: EncodeOptions = {}): tf.Tensor3D {
     const { config } = this;
     const [batch, length] = ids.shape;
-    if (length > maxLength(config))
+    if (length > maxLength(config)) {
       throw new InputError(
         `a sequence of ${length} tokens: this model takes ${maxLength(config)}, crop it or use windows`,
       );
+    }
     return tf.tidy(() => {
       const keep = tf.cast(tf.notEqual(ids, config.pad_token_id), 'float32') as tf.Tensor2D;
       let x: tf.Tensor = tf.reshape(this.embed(ids, keep), [batch * length, config.hidden_size]); // [B L, D]
@@ -88,7 +89,9 @@ export class LanguageModel {
           ? recompute([x, normed], block, { variables: this.blockVariables(i), constants: [keep] })
           : block(x, normed, keep);
         // A long sequence's states of all layers would be gigabytes: without gradients nobody needs them again.
-        if (!options.onHidden && tf.engine().state.gradientDepth === 0) tf.dispose(inputs);
+        if (!options.onHidden && tf.engine().state.gradientDepth === 0) {
+          tf.dispose(inputs);
+        }
         options.onHidden?.(i + 1, x as tf.Tensor2D);
       }
       return tf.reshape(normed, [batch, length, config.hidden_size]) as tf.Tensor3D;
@@ -123,8 +126,9 @@ export class LanguageModel {
       const dense = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
       const fused = this.attention.sharedQueryKey ? repeatQueries(dense) : dense;
       let qkv = tf.reshape(fused, [batch, length, 3 * config.hidden_size]) as tf.Tensor3D;
-      if (config.position_embedding_type === 'rotary')
+      if (config.position_embedding_type === 'rotary') {
         qkv = rotary(qkv, this.get('rotary.inverseFrequencies') as tf.Tensor1D, config.num_attention_heads);
+      }
       options.onAttention?.(index, qkv, keep);
       const mixed = this.attention.attend(qkv, keep, this.attentionParameters(layer)); // [B, L, D]
       const attended = this.dense(tf.reshape(mixed, [batch * length, config.hidden_size]), `${layer}.attention.output`);
@@ -177,11 +181,17 @@ export class LanguageModel {
    */
   redrawFeatures(seed: number, step: number): number {
     const interval = this.config.attention.redraw_interval;
-    if (interval === undefined) return 0;
+    if (interval === undefined) {
+      return 0;
+    }
     const draws = Math.floor((step - 1) / interval);
-    if (draws === 0 || (step - 1) % interval !== 0) return draws;
+    if (draws === 0 || (step - 1) % interval !== 0) {
+      return draws;
+    }
     parameterSpecs(this.config).forEach(({ name, shape, random, initialise }, index) => {
-      if (!random || !initialise) return;
+      if (!random || !initialise) {
+        return;
+      }
       tf.tidy(() => this.parameters.get(name)!.assign(tf.tensor(initialise(new Random(seed, step, index)), shape)));
     });
     return draws;
@@ -189,7 +199,9 @@ export class LanguageModel {
 
   /** Frees the parameters. */
   dispose(): void {
-    for (const variable of this.parameters.values()) variable.dispose();
+    for (const variable of this.parameters.values()) {
+      variable.dispose();
+    }
   }
 
   private embed(ids: tf.Tensor2D, keep: tf.Tensor2D): tf.Tensor3D {
@@ -200,7 +212,9 @@ export class LanguageModel {
       maskId: config.mask_token_id,
       tokenDropout: config.token_dropout,
     });
-    if (!config.emb_layer_norm_before) return x;
+    if (!config.emb_layer_norm_before) {
+      return x;
+    }
     return tf.mul(this.norm(x, 'embeddings.norm'), tf.expandDims(keep, 2)) as tf.Tensor3D;
   }
 
@@ -220,7 +234,9 @@ export class LanguageModel {
 
   private get(name: string): tf.Tensor {
     const variable = this.parameters.get(name);
-    if (!variable) throw new Error(`the model has no parameter '${name}'`);
+    if (!variable) {
+      throw new Error(`the model has no parameter '${name}'`);
+    }
     return variable;
   }
 }
@@ -236,7 +252,9 @@ export function createModel(config: ModelConfig, seed: number): LanguageModel {
   const random = new Random(seed);
   const parameters = new Map<string, tf.Variable>();
   for (const { name, shape, trainable, initialise } of parameterSpecs(config)) {
-    if (!initialise) continue;
+    if (!initialise) {
+      continue;
+    }
     parameters.set(name, makeVariable(initialise(random), shape, trainable));
   }
   return new LanguageModel(config, parameters);

@@ -65,7 +65,9 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
       optional: true,
     });
   }
-  if (config.emb_layer_norm_before) norm('embeddings.norm', 'esm.embeddings.layer_norm');
+  if (config.emb_layer_norm_before) {
+    norm('embeddings.norm', 'esm.embeddings.layer_norm');
+  }
   const { parameters: attentionParameters, sharedQueryKey } = createAttention(config);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `layers.${i}`;
@@ -74,8 +76,9 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     const parts = sharedQueryKey ? ['query', 'value'] : ['query', 'key', 'value'];
     const projections = parts.map((part) => `${source}.attention.self.${part}`);
     dense(`${layer}.attention.qkv`, parts.length * hidden, hidden, projections);
-    for (const { name, shape, trainable, random, initialise } of attentionParameters)
+    for (const { name, shape, trainable, random, initialise } of attentionParameters) {
       add(`${layer}.attention.${name}`, shape, [`${source}.attention.self.${name}`], initialise, { trainable, random });
+    }
     dense(`${layer}.attention.output`, hidden, hidden, [`${source}.attention.output.dense`]);
     norm(`${layer}.feedForward.norm`, `${source}.LayerNorm`);
     dense(`${layer}.feedForward.up`, inner, hidden, [`${source}.intermediate.dense`]);

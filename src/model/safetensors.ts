@@ -81,7 +81,9 @@ export class SafetensorsFile {
   /** @throws InputError where the file has no tensor of that name */
   read(name: string): SafetensorsTensor {
     const entry = this.entries.get(name);
-    if (!entry) throw new InputError(`${this.path}: no tensor '${name}' in it`);
+    if (!entry) {
+      throw new InputError(`${this.path}: no tensor '${name}' in it`);
+    }
     const bytes = new Uint8Array(entry.end - entry.start);
     readFully(this.path, this.file, bytes, entry.start);
     return { dtype: entry.dtype, shape: entry.shape, data: decode(bytes, entry.dtype) };
@@ -126,7 +128,9 @@ export async function writeSafetensors(
   let offset = 0;
   for (const name of names) {
     const { shape, data } = tensors.get(name)!;
-    if (count(shape) !== data.length) throw new Error(`${name}: ${data.length} values for shape [${shape}]`);
+    if (count(shape) !== data.length) {
+      throw new Error(`${name}: ${data.length} values for shape [${shape}]`);
+    }
     const dtype = data instanceof Float32Array ? 'F32' : data instanceof Float64Array ? 'F64' : 'I32';
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
     offset += data.byteLength;
@@ -147,11 +151,15 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
     throw new InputError(`${path}: not a valid safetensors file: ${what}; download or save it again`);
   };
   const { size } = fstatSync(file);
-  if (size < 8) fail(`${size} bytes, too short for a header`);
+  if (size < 8) {
+    fail(`${size} bytes, too short for a header`);
+  }
   const prefix = new Uint8Array(8);
   readFully(path, file, prefix, 0);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (length > LONGEST_HEADER || 8 + Number(length) > size) fail(`a header of ${length} bytes in a file of ${size}`);
+  if (length > LONGEST_HEADER || 8 + Number(length) > size) {
+    fail(`a header of ${length} bytes in a file of ${size}`);
+  }
   const text = new Uint8Array(Number(length));
   readFully(path, file, text, 8);
   let header: Record<string, unknown> = {};
@@ -160,20 +168,29 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
   } catch {
     fail('its header is not JSON');
   }
-  if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('its header is not a JSON object');
+  if (typeof header !== 'object' || header === null || Array.isArray(header)) {
+    fail('its header is not a JSON object');
+  }
   const base = 8 + Number(length);
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(header)) {
-    if (name === '__metadata__') continue;
+    if (name === '__metadata__') {
+      continue;
+    }
     const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-    if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype))
+    if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype)) {
       fail(`tensor '${name}' has type ${JSON.stringify(dtype)}`);
-    if (!isSizes(shape)) fail(`tensor '${name}' has shape ${JSON.stringify(shape)}`);
-    if (!isSizes(offsets) || (offsets as number[]).length !== 2)
+    }
+    if (!isSizes(shape)) {
+      fail(`tensor '${name}' has shape ${JSON.stringify(shape)}`);
+    }
+    if (!isSizes(offsets) || (offsets as number[]).length !== 2) {
       fail(`tensor '${name}' has offsets ${JSON.stringify(offsets)}`);
+    }
     const [start, end] = offsets as number[];
-    if (end - start !== count(shape as number[]) * BYTES[dtype as SafetensorsType])
+    if (end - start !== count(shape as number[]) * BYTES[dtype as SafetensorsType]) {
       fail(`tensor '${name}' takes ${end - start} bytes for ${dtype} of shape [${shape}]`);
+    }
     entries.set(name, {
       dtype: dtype as SafetensorsType,
       shape: shape as number[],
@@ -183,10 +200,14 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
   }
   let position = base;
   for (const [name, { start, end }] of [...entries].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
-    if (start !== position) fail(`tensor '${name}' begins at byte ${start}, not where the one before it ends`);
+    if (start !== position) {
+      fail(`tensor '${name}' begins at byte ${start}, not where the one before it ends`);
+    }
     position = end;
   }
-  if (position !== size) fail(`${size} bytes, but its tensors end at ${position}`);
+  if (position !== size) {
+    fail(`${size} bytes, but its tensors end at ${position}`);
+  }
   return { metadata: (header.__metadata__ ?? {}) as Record<string, string>, entries };
 }
 
@@ -201,7 +222,9 @@ function count(shape: number[]): number {
 function readFully(path: string, file: number, into: Uint8Array, position: number): void {
   for (let done = 0; done < into.length; ) {
     const read = readSync(file, into, done, into.length - done, position + done);
-    if (read === 0) throw new InputError(`${path}: ends early, at byte ${position + done}: download or save it again`);
+    if (read === 0) {
+      throw new InputError(`${path}: ends early, at byte ${position + done}: download or save it again`);
+    }
     done += read;
   }
 }
@@ -238,9 +261,13 @@ function halfToFloat(halves: Uint16Array): Float32Array {
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = (bits >> 10) & 0x1f;
     const fraction = bits & 0x3ff;
-    if (exponent === 0) result[i] = sign * fraction * 2 ** -24;
-    else if (exponent === 31) result[i] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-    else result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    if (exponent === 0) {
+      result[i] = sign * fraction * 2 ** -24;
+    } else if (exponent === 31) {
+      result[i] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    } else {
+      result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    }
   }
   return result;
 }

@@ -38,7 +38,9 @@ export function adamWHyper(step: number, learningRate: number, beta1: number, be
  */
 export function adamW(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
   const { hyper, beta1, beta2, epsilon, maxNorm } = options;
-  if (!hasKernel('AdamW')) return adamWReference(slots, options);
+  if (!hasKernel('AdamW')) {
+    return adamWReference(slots, options);
+  }
   const inputs: Record<string, tf.Tensor> = { hyper };
   slots.forEach((slot, i) => {
     inputs[`p${i}`] = slot.parameter;

@@ -31,7 +31,9 @@ export function addLayerNorm(
   options: AddLayerNormOptions,
 ): { sum: tf.Tensor; normed: tf.Tensor } {
   tf.util.assertShapesMatch(x.shape, residual.shape, 'addLayerNorm: ');
-  if (!hasKernel('AddLayerNorm')) return addLayerNormReference(x, residual, gamma, beta, options);
+  if (!hasKernel('AddLayerNorm')) {
+    return addLayerNormReference(x, residual, gamma, beta, options);
+  }
   const attributes = kernelAttributes(options);
   const inputs = { x: asRows(x), residual: asRows(residual), gamma, beta };
   const [sum, normed] = differentiable({
@@ -62,7 +64,9 @@ export function addLayerNorm(
  * Kernels: AddLayerNorm without a residual, AddLayerNormGrad.
  */
 export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: number): tf.Tensor {
-  if (!hasKernel('AddLayerNorm')) return normalise(x, gamma, beta, epsilon);
+  if (!hasKernel('AddLayerNorm')) {
+    return normalise(x, gamma, beta, epsilon);
+  }
   const flat = asRows(x);
   const attributes = kernelAttributes({ epsilon });
   const [normed] = differentiable({

@@ -46,10 +46,18 @@ export function differentiable(operation: Differentiable): tf.Tensor[] {
       const gradients = Array.isArray(received) ? received : [received];
       const results = tf.tidy(() => present(operation.backward(gradients, saved)));
       const kept = new Set(Object.values(results));
-      for (const tensor of saved) if (!kept.has(tensor)) tensor.dispose();
+      for (const tensor of saved) {
+        if (!kept.has(tensor)) {
+          tensor.dispose();
+        }
+      }
       // A gradient that the caller of tf.grads passed in belongs to the caller: it was not made in this scope.
       const scope = engine.state.activeScope.id;
-      for (const tensor of gradients) if (tensor.scopeId === scope && !kept.has(tensor)) tensor.dispose();
+      for (const tensor of gradients) {
+        if (tensor.scopeId === scope && !kept.has(tensor)) {
+          tensor.dispose();
+        }
+      }
       return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, () => tensor]));
     },
   });

@@ -22,6 +22,8 @@ export function dropoutMask(shape: number[], rate: number, seed: number): tf.Ten
   const mask = new Float32Array(tf.util.sizeFromShape(shape));
   const threshold = rate * 2 ** 32;
   const scale = 1 / (1 - rate);
-  for (let i = 0; i < mask.length; i++) mask[i] = dropoutHash(i, seed) >= threshold ? scale : 0;
+  for (let i = 0; i < mask.length; i++) {
+    mask[i] = dropoutHash(i, seed) >= threshold ? scale : 0;
+  }
   return tf.tensor(mask, shape);
 }

@@ -27,7 +27,9 @@ export function favorReluAttention(
   projection: tf.Tensor2D | undefined,
   options: FavorReluOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorReluAttention')) return favorReluAttentionReference(qkv, keep, projection, options);
+  if (!hasKernel('FavorReluAttention')) {
+    return favorReluAttentionReference(qkv, keep, projection, options);
+  }
   return attentionKernel('FavorReluAttention', qkv, { keep, projection }, { ...options });
 }
 

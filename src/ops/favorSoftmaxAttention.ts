@@ -32,7 +32,9 @@ export function favorSoftmaxAttention(
   projection: tf.Tensor2D,
   options: FavorSoftmaxOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorSoftmaxAttention')) return favorSoftmaxAttentionReference(qkv, keep, projection, options);
+  if (!hasKernel('FavorSoftmaxAttention')) {
+    return favorSoftmaxAttentionReference(qkv, keep, projection, options);
+  }
   return attentionKernel('FavorSoftmaxAttention', qkv, { keep, projection }, { ...options });
 }
 

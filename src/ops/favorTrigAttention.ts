@@ -29,7 +29,9 @@ export function favorTrigAttention(
   projection: tf.Tensor2D,
   options: FavorTrigOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorTrigAttention')) return favorTrigAttentionReference(qkv, keep, projection, options);
+  if (!hasKernel('FavorTrigAttention')) {
+    return favorTrigAttentionReference(qkv, keep, projection, options);
+  }
   return attentionKernel('FavorTrigAttention', qkv, { keep, projection }, { ...options });
 }
 

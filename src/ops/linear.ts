@@ -15,8 +15,9 @@ export type Activation = 'none' | 'gelu';
  */
 export function linear(x: tf.Tensor, weight: tf.Tensor, bias?: tf.Tensor, activation: Activation = 'none'): tf.Tensor {
   const [outputs, inputs] = weight.shape as [number, number];
-  if (x.shape[x.rank - 1] !== inputs || weight.rank !== 2)
+  if (x.shape[x.rank - 1] !== inputs || weight.rank !== 2) {
     throw new Error(`linear: x [${x.shape}] does not fit weight [${weight.shape}]`);
+  }
   const flat = asRows(x);
   const y = hasKernel('Linear')
     ? fused(flat, weight, bias, activation)

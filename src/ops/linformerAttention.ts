@@ -40,7 +40,9 @@ export function linformerAttention(
 /** The first columns of a matrix. The gradient of tf.slice goes through tf.pad, which no engine has a fast kernel for. */
 function firstColumns(matrix: tf.Tensor2D, count: number): tf.Tensor2D {
   const [rows, columns] = matrix.shape;
-  if (count === columns) return matrix;
+  if (count === columns) {
+    return matrix;
+  }
   return differentiable({
     inputs: { matrix },
     forward: () => [tf.slice(matrix, [0, 0], [rows, count])],

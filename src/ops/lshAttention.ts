@@ -38,7 +38,9 @@ export function lshAttention(
   rotations: tf.Tensor2D,
   options: LshOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('LshAttention')) return lshAttentionReference(qkv, keep, rotations, options);
+  if (!hasKernel('LshAttention')) {
+    return lshAttentionReference(qkv, keep, rotations, options);
+  }
   return attentionKernel('LshAttention', qkv, { keep, rotations }, { ...options });
 }
 
@@ -96,7 +98,9 @@ function attendInChunks(
   const back = detached(() => placesOf(order, padded));
   const unsort = (x: tf.Tensor, width: number) =>
     tf.reshape(gatherRows(tf.reshape(x, [-1, width]) as tf.Tensor2D, back), [batch, heads, hashes, length, width]);
-  if (hashes === 1) return tf.reshape(unsort(attended, size), [batch, heads, length, size]);
+  if (hashes === 1) {
+    return tf.reshape(unsort(attended, size), [batch, heads, length, size]);
+  }
   const perRound = tf.softmax(tf.transpose(tf.squeeze(unsort(normaliser, 1), [4]), [0, 1, 3, 2])); // [B, heads, L, rounds]
   const weights = tf.expandDims(tf.transpose(perRound, [0, 1, 3, 2]), 4);
   return tf.sum(tf.mul(unsort(attended, size), weights), 2) as tf.Tensor4D;
@@ -151,7 +155,9 @@ function detachedMasks(
     const real = tf.cast(tf.less(tf.range(0, chunks * chunkLength), length), 'float32');
     const seen = inChunks(tf.mul(tf.reshape(kept, [groups, -1]), real));
     const unseen = tf.sub(1, as(seen));
-    if (!causal) return tf.add(unseen, tf.zeros([1, 1, chunkLength, 1]));
+    if (!causal) {
+      return tf.add(unseen, tf.zeros([1, 1, chunkLength, 1]));
+    }
     return tf.minimum(tf.add(unseen, tf.relu(tf.sub(as(positions()), positions()))), 1);
   });
   return { own, hidden };
@@ -169,7 +175,9 @@ function placesOf(order: tf.Tensor2D, padded: number): tf.Tensor1D {
 /** Rows [G, n, C, w] preceded by those of the chunk before, nothing before the first: [G, n, 2 C, w]. */
 function withPrevious(x: tf.Tensor4D): tf.Tensor4D {
   const [groups, chunks, rows, width] = x.shape;
-  if (chunks === 1) return x;
+  if (chunks === 1) {
+    return x;
+  }
   const nothing = () => tf.zeros([groups, 1, rows, width]);
   return differentiable({
     inputs: { x },

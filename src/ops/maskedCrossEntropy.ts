@@ -14,7 +14,9 @@ export function maskedCrossEntropy(
   labels: tf.Tensor1D,
   weights: tf.Tensor1D,
 ): { loss: tf.Scalar; correct: tf.Scalar } {
-  if (!hasKernel('MaskedCrossEntropy')) return maskedCrossEntropyReference(logits, labels, weights);
+  if (!hasKernel('MaskedCrossEntropy')) {
+    return maskedCrossEntropyReference(logits, labels, weights);
+  }
   const [loss, correct] = differentiable({
     inputs: { logits },
     forward: (save) => {

@@ -23,7 +23,9 @@ export async function measureProducts(seconds = 1): Promise<number> {
     for (let round = 0; round < 2 || (performance.now() < end && took >= MILLISECONDS); round++) {
       const start = performance.now();
       const element = tf.tidy(() => {
-        for (let i = 1; i < PRODUCTS; i++) linear(x, w).dispose();
+        for (let i = 1; i < PRODUCTS; i++) {
+          linear(x, w).dispose();
+        }
         return tf.slice(linear(x, w), [0, 0], [1, 1]);
       });
       await element.data();
@@ -32,7 +34,9 @@ export async function measureProducts(seconds = 1): Promise<number> {
       best = Math.max(best, (PRODUCTS * 2 * size ** 3) / took / 1e6);
     }
     tf.dispose([x, w]);
-    if (size === LARGEST) break;
+    if (size === LARGEST) {
+      break;
+    }
     size *= 2;
   }
   return best;

@@ -20,7 +20,9 @@ export interface SoftmaxOptions {
  * Kernels: SoftmaxAttention, SoftmaxAttentionGrad. Differentiable in qkv.
  */
 export function softmaxAttention(qkv: tf.Tensor3D, keep: tf.Tensor2D, options: SoftmaxOptions): tf.Tensor3D {
-  if (!hasKernel('SoftmaxAttention')) return softmaxAttentionReference(qkv, keep, options);
+  if (!hasKernel('SoftmaxAttention')) {
+    return softmaxAttentionReference(qkv, keep, options);
+  }
   return attentionKernel('SoftmaxAttention', qkv, { keep }, { ...options });
 }
 

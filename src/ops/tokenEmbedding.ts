@@ -30,7 +30,9 @@ export function tokenEmbedding(
   options: TokenEmbeddingOptions,
 ): tf.Tensor3D {
   const attributes = { ...options };
-  if (!hasKernel('TokenEmbedding')) return tokenEmbeddingReference(ids, word, position, options);
+  if (!hasKernel('TokenEmbedding')) {
+    return tokenEmbeddingReference(ids, word, position, options);
+  }
   return differentiable({
     inputs: { word, position },
     forward: (save) => {

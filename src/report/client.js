@@ -7,19 +7,31 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const create = (tag, attributes = {}, text = undefined) => {
     const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    if (text !== undefined) element.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) {
+      element.setAttribute(name, value);
+    }
+    if (text !== undefined) {
+      element.textContent = text;
+    }
     return element;
   };
   const theme = () => {
     const chosen = document.documentElement.dataset.theme;
-    if (chosen) return chosen;
+    if (chosen) {
+      return chosen;
+    }
     return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
   };
   const number = (value) => {
-    if (value === null || value === undefined) return '';
-    if (typeof value !== 'number') return String(value);
-    if (Number.isInteger(value)) return String(value);
+    if (value === null || value === undefined) {
+      return '';
+    }
+    if (typeof value !== 'number') {
+      return String(value);
+    }
+    if (Number.isInteger(value)) {
+      return String(value);
+    }
     return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? value.toPrecision(4) : value.toExponential(2);
   };
 
@@ -32,7 +44,9 @@
 
   /** Values were stored as the square root's 16 bits: fine for small values, exact to 1 part in 30,000 of the largest. */
   function decode(image) {
-    if (image.decoded) return image.decoded;
+    if (image.decoded) {
+      return image.decoded;
+    }
     const bytes = Uint8Array.from(atob(image.values), (character) => character.charCodeAt(0));
     const steps = new Uint16Array(bytes.buffer);
     image.decoded = Float32Array.from(steps, (step) => image.maximum * (step / 65535) ** 2);
@@ -98,7 +112,9 @@
       this.host.addEventListener('mouseleave', () => showTip(null, null));
       this.host.addEventListener('click', (event) => {
         const at = this.cells === 'matrix' && this.cellAt(event);
-        if (at) this.moveTo(at.column, at.row);
+        if (at) {
+          this.moveTo(at.column, at.row);
+        }
       });
     }
 
@@ -115,26 +131,38 @@
         container: this.host,
         hover: true,
         tooltip: (_, event, __, value) => {
-          if (value && typeof value === 'object') showTip(event, value);
-          else if (this.cells !== 'matrix') showTip(event, null);
+          if (value && typeof value === 'object') {
+            showTip(event, value);
+          } else if (this.cells !== 'matrix') {
+            showTip(event, null);
+          }
         },
       });
       this.view = view;
       const named = new Set((this.chart.spec[theme()].data ?? []).map(({ name }) => name));
       for (const [name, rows] of Object.entries(this.rows)) {
-        if (named.has(name))
+        if (named.has(name)) {
           view.data(
             name,
             rows.map((row) => ({ ...row })),
           );
+        }
       }
-      if (named.has('images')) view.data('images', this.imageRows());
-      for (const [name, value] of Object.entries({ ...this.signals, ...zoom })) view.signal(name, value);
-      for (const { type, listener } of this.listeners) view.addEventListener(type, listener);
+      if (named.has('images')) {
+        view.data('images', this.imageRows());
+      }
+      for (const [name, value] of Object.entries({ ...this.signals, ...zoom })) {
+        view.signal(name, value);
+      }
+      for (const { type, listener } of this.listeners) {
+        view.addEventListener(type, listener);
+      }
       await view.runAsync();
       // Vega's own canvas takes no focus: the figure does, with the keys described in its label.
       $('canvas', this.host)?.setAttribute('aria-hidden', 'true');
-      for (const name of this.zoomSignals()) view.addSignalListener(name, () => this.clamp(name));
+      for (const name of this.zoomSignals()) {
+        view.addSignalListener(name, () => this.clamp(name));
+      }
       this.showCursor();
     }
 
@@ -165,7 +193,9 @@
 
     clamp(signal) {
       const domain = this.view.signal(signal);
-      if (!domain) return;
+      if (!domain) {
+        return;
+      }
       const [low, high] = this.extent();
       const span = Math.min(high - low, domain[1] - domain[0]);
       const from = Math.min(Math.max(domain[0], low), high - span);
@@ -197,18 +227,30 @@
       if (this.cursor) {
         const at = this.scaleOf(signal) === 'x' ? this.cursor.column : this.cursor.row;
         if (this.cells === 'matrix' || this.scaleOf(signal) === 'x') {
-          if (at >= from && at <= to) return at;
+          if (at >= from && at <= to) {
+            return at;
+          }
         }
       }
       return (from + to) / 2;
     }
 
     act(action) {
-      if (action === 'in') return this.zoom(0.5);
-      if (action === 'out') return this.zoom(2);
-      if (action === 'reset') return this.zoom(0);
-      if (action === 'svg') return this.save('svg');
-      if (action === 'png') return this.save('png');
+      if (action === 'in') {
+        return this.zoom(0.5);
+      }
+      if (action === 'out') {
+        return this.zoom(2);
+      }
+      if (action === 'reset') {
+        return this.zoom(0);
+      }
+      if (action === 'svg') {
+        return this.save('svg');
+      }
+      if (action === 'png') {
+        return this.save('png');
+      }
       return undefined;
     }
 
@@ -218,17 +260,26 @@
     }
 
     key(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) {
+        return;
+      }
       const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
       const stride = event.shiftKey ? 10 : 1;
-      if (event.key === '+' || event.key === '=') this.zoom(0.5);
-      else if (event.key === '-') this.zoom(2);
-      else if (event.key === '0') this.zoom(0);
-      else if (event.key === 'Escape') this.moveTo(null);
-      else if (event.key in steps && this.cells) {
+      if (event.key === '+' || event.key === '=') {
+        this.zoom(0.5);
+      } else if (event.key === '-') {
+        this.zoom(2);
+      } else if (event.key === '0') {
+        this.zoom(0);
+      } else if (event.key === 'Escape') {
+        this.moveTo(null);
+      } else if (event.key in steps && this.cells) {
         this.step(steps[event.key][0] * stride, steps[event.key][1] * stride);
-      } else if (event.key === 'Enter' && this.cursor) this.onSelect?.(this.cursor);
-      else return;
+      } else if (event.key === 'Enter' && this.cursor) {
+        this.onSelect?.(this.cursor);
+      } else {
+        return;
+      }
       event.preventDefault();
     }
 
@@ -252,14 +303,18 @@
     /** Selects a cell: column and row as the axes count them; null for none. */
     moveTo(column, row) {
       this.cursor = column === null ? null : { column, row };
-      if (this.cursor) this.bringIntoSight();
+      if (this.cursor) {
+        this.bringIntoSight();
+      }
       this.showCursor();
     }
 
     bringIntoSight() {
       for (const signal of this.zoomSignals()) {
         const scale = this.scaleOf(signal);
-        if (scale === 'y' && this.cells !== 'matrix') continue;
+        if (scale === 'y' && this.cells !== 'matrix') {
+          continue;
+        }
         const at = scale === 'x' ? this.cursor.column : this.cursor.row;
         const domain = this.view.scale(scale).domain();
         const from = Math.min(...domain);
@@ -273,7 +328,9 @@
     }
 
     showCursor() {
-      if (!this.cells) return;
+      if (!this.cells) {
+        return;
+      }
       const { cursor } = this;
       if (!cursor) {
         this.view.data('selected', []).runAsync();
@@ -317,12 +374,16 @@
 
     cellAt(event) {
       const canvas = $('canvas', this.host);
-      if (!canvas) return null;
+      if (!canvas) {
+        return null;
+      }
       const [originX, originY] = this.origin();
       const point = vega.point(event, canvas);
       const x = point[0] - originX;
       const y = point[1] - originY;
-      if (x < 0 || y < 0 || x >= this.view.width() || y >= this.view.height()) return null;
+      if (x < 0 || y < 0 || x >= this.view.width() || y >= this.view.height()) {
+        return null;
+      }
       const column = Math.round(this.view.scale('x').invert(x));
       const row = Math.round(this.view.scale('y').invert(y));
       const [low, high] = this.extent();
@@ -330,7 +391,9 @@
     }
 
     hoverMatrix(event) {
-      if (this.cells !== 'matrix') return;
+      if (this.cells !== 'matrix') {
+        return;
+      }
       const at = event.buttons === 0 && this.cellAt(event);
       showTip(event, at ? this.matrixFields(at.column, at.row) : null);
     }
@@ -372,7 +435,9 @@
       this.scroller.addEventListener('keydown', (event) => this.key(event));
       this.body.addEventListener('click', (event) => {
         const row = event.target.closest('tr[data-row]');
-        if (row) this.select(Number(row.dataset.row), true);
+        if (row) {
+          this.select(Number(row.dataset.row), true);
+        }
       });
       $('.save-csv', root).addEventListener('click', () => this.saveCsv());
       if (this.table.sort) {
@@ -402,14 +467,20 @@
           const limit = Number(right);
           return (row) => {
             const value = column.values[row];
-            if (value === null) return false;
+            if (value === null) {
+              return false;
+            }
             if (operator === '=') {
               return Number.isNaN(limit)
                 ? String(value).toLowerCase() === right.toLowerCase()
                 : Number(value) === limit;
             }
-            if (operator === '<') return value < limit;
-            if (operator === '>') return value > limit;
+            if (operator === '<') {
+              return value < limit;
+            }
+            if (operator === '>') {
+              return value > limit;
+            }
             return operator === '<=' ? value <= limit : value >= limit;
           };
         }
@@ -425,7 +496,11 @@
     update() {
       const keep = this.test();
       this.order = [];
-      for (let row = 0; row < this.length; row++) if (keep(row)) this.order.push(row);
+      for (let row = 0; row < this.length; row++) {
+        if (keep(row)) {
+          this.order.push(row);
+        }
+      }
       const { column, down } = this.sort;
       if (column >= 0) {
         const { values } = this.table.columns[column];
@@ -433,10 +508,16 @@
         this.order.sort((a, b) => {
           const left = values[a];
           const right = values[b];
-          if (left === right) return a - b;
+          if (left === right) {
+            return a - b;
+          }
           // What has no value goes last, whichever way.
-          if (left === null) return 1;
-          if (right === null) return -1;
+          if (left === null) {
+            return 1;
+          }
+          if (right === null) {
+            return -1;
+          }
           return left < right ? -sign : sign;
         });
       }
@@ -468,7 +549,9 @@
       for (let at = first; at < last; at++) {
         const row = this.order[at];
         const line = create('tr', { 'data-row': row, 'aria-rowindex': at + 2 });
-        if (row === this.selected) line.setAttribute('aria-selected', 'true');
+        if (row === this.selected) {
+          line.setAttribute('aria-selected', 'true');
+        }
         for (const { values, numeric } of this.table.columns) {
           line.append(create('td', numeric ? { class: 'numeric' } : {}, number(values[row])));
         }
@@ -490,13 +573,19 @@
         }
       }
       this.paint();
-      if (tell) this.onSelect?.(row);
+      if (tell) {
+        this.onSelect?.(row);
+      }
     }
 
     key(event) {
-      if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+      if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') {
+        return;
+      }
       const at = this.order.indexOf(this.selected) + (event.key === 'ArrowDown' ? 1 : -1);
-      if (at >= 0 && at < this.order.length) this.select(this.order[at], true);
+      if (at >= 0 && at < this.order.length) {
+        this.select(this.order[at], true);
+      }
       event.preventDefault();
     }
 
@@ -535,10 +624,14 @@
     const choose = (position, residue) => {
       chart.moveTo(position, report.residueOrder.indexOf(residue));
       const row = rowOf.get(`${position}${residue}`);
-      if (row !== undefined) table.select(row, false);
+      if (row !== undefined) {
+        table.select(row, false);
+      }
     };
     chart.on('click', (_, item) => {
-      if (item?.datum?.variant) choose(item.datum.position, item.datum.residue);
+      if (item?.datum?.variant) {
+        choose(item.datum.position, item.datum.residue);
+      }
     });
     chart.onSelect = ({ column: position, row }) => choose(position, report.residueOrder[row]);
     table.onSelect = (row) => chart.moveTo(positions[row], report.residueOrder.indexOf(mutants[row]));
@@ -580,36 +673,50 @@
     overview?.on('click', (_, item) => {
       const { layer, head } = item?.datum ?? {};
       const index = maps.findIndex((map) => map.layer === layer && map.head === head);
-      if (index >= 0) show(index);
+      if (index >= 0) {
+        show(index);
+      }
     });
   }
 
   /** The numbers of a chart as a plain table, for those who cannot see or point at it. */
   function showData(details) {
     details.addEventListener('toggle', () => {
-      if (!details.open || $('table', details)) return;
+      if (!details.open || $('table', details)) {
+        return;
+      }
       const chart = report.charts[details.dataset.data];
       for (const columns of Object.values(chart.data)) {
         const names = Object.keys(columns);
-        if (!names.length || !columns[names[0]].length) continue;
+        if (!names.length || !columns[names[0]].length) {
+          continue;
+        }
         const table = create('table');
         const head = create('tr');
-        for (const name of names) head.append(create('th', { scope: 'col' }, name));
+        for (const name of names) {
+          head.append(create('th', { scope: 'col' }, name));
+        }
         table.append(head);
         const most = 2000;
         for (const row of toRows(columns).slice(0, most)) {
           const line = create('tr');
-          for (const name of names) line.append(create('td', {}, number(row[name])));
+          for (const name of names) {
+            line.append(create('td', {}, number(row[name])));
+          }
           table.append(line);
         }
         details.append(table);
-        if (columns[names[0]].length > most) details.append(create('p', {}, `The first ${most} rows.`));
+        if (columns[names[0]].length > most) {
+          details.append(create('p', {}, `The first ${most} rows.`));
+        }
       }
     });
   }
 
   async function redraw() {
-    for (const chart of charts.values()) await chart.draw();
+    for (const chart of charts.values()) {
+      await chart.draw();
+    }
   }
 
   async function start() {
@@ -632,13 +739,18 @@
       charts.set(chart.name, chart);
     }
     const tables = new Map();
-    for (const root of document.querySelectorAll('.table[data-table]'))
+    for (const root of document.querySelectorAll('.table[data-table]')) {
       tables.set(root.dataset.table, new TableView(root));
+    }
     for (const section of document.querySelectorAll('section[data-landscape]')) {
       linkLandscape(charts.get(section.dataset.landscape), tables.get(section.dataset.linked));
     }
-    for (const details of document.querySelectorAll('details[data-data]')) showData(details);
-    for (const section of document.querySelectorAll('section[data-map]')) linkAttention(section);
+    for (const details of document.querySelectorAll('details[data-data]')) {
+      showData(details);
+    }
+    for (const section of document.querySelectorAll('section[data-map]')) {
+      linkAttention(section);
+    }
     await redraw();
     // For scripts that drive the page.
     window.proteinLmCharts = charts;

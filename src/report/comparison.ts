@@ -25,11 +25,15 @@ export function comparisonReport(name: string, results: ComparisonResults): Repo
         y: { title: 'validation accuracy', format: '.1%' },
       }),
     });
-  for (const objective of objectives) learningCurves('Learning curves', 'curves', objective);
+  for (const objective of objectives) {
+    learningCurves('Learning curves', 'curves', objective);
+  }
   const redrawn = results.redraws.flat();
-  if (redrawn.length > 0)
-    for (const objective of objectives)
+  if (redrawn.length > 0) {
+    for (const objective of objectives) {
       learningCurves('Random features, drawn anew or once', 'redraw', objective, redrawn);
+    }
+  }
   for (const objective of new Set(results.transfer.map((curve) => curve.objective))) {
     const transfer = results.transfer.filter((curve) => curve.objective === objective);
     const from = [...new Set(transfer.map((curve) => curve.from))];
@@ -101,7 +105,9 @@ function resultsTable({ rows }: ComparisonResults): ReportTable {
 }
 
 function show(value: Spread | null, scale: number, digits: number): string | null {
-  if (!value) return null;
+  if (!value) {
+    return null;
+  }
   const mean = (scale * value.mean).toFixed(digits);
   return value.deviation === null ? mean : `${mean} ± ${(scale * value.deviation).toFixed(digits)}`;
 }

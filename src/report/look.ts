@@ -93,8 +93,8 @@ export function rampColour(ramp: readonly string[], fraction: number): [number, 
   const low = Math.min(ramp.length - 2, Math.floor(at));
   const rest = at - low;
   const channel = (shift: number): number => {
-    const from = (Number.parseInt(ramp[low]!.slice(1), 16) >> shift) & 255;
-    const to = (Number.parseInt(ramp[low + 1]!.slice(1), 16) >> shift) & 255;
+    const from = (Number.parseInt(ramp[low].slice(1), 16) >> shift) & 255;
+    const to = (Number.parseInt(ramp[low + 1].slice(1), 16) >> shift) & 255;
     return Math.round(from + (to - from) * rest);
   };
   return [channel(16), channel(8), channel(0)];

@@ -18,11 +18,11 @@ export function matrixToDataUrl(matrix: MatrixImage, theme: Theme): string {
   const colours = imageColours(theme);
   const pixels = new Uint8Array(matrix.rows * matrix.columns * 3);
   for (let cell = 0; cell < matrix.values.length; cell++) {
-    const fraction = Math.min(1, Math.max(0, matrix.values[cell]! / matrix.limit)) ** matrix.power;
+    const fraction = Math.min(1, Math.max(0, matrix.values[cell] / matrix.limit)) ** matrix.power;
     const step = Math.round(fraction * (STEPS - 1)) * 3;
-    pixels[cell * 3] = colours[step]!;
-    pixels[cell * 3 + 1] = colours[step + 1]!;
-    pixels[cell * 3 + 2] = colours[step + 2]!;
+    pixels[cell * 3] = colours[step];
+    pixels[cell * 3 + 1] = colours[step + 1];
+    pixels[cell * 3 + 2] = colours[step + 2];
   }
   const png = encode({ width: matrix.columns, height: matrix.rows, data: pixels, channels: 3, depth: 8 });
   return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
@@ -33,7 +33,9 @@ export function matrixToDataUrl(matrix: MatrixImage, theme: Theme): string {
  * edge may be smaller.
  */
 export function shrinkMatrix(matrix: MatrixImage, factor: number): MatrixImage {
-  if (factor === 1) return matrix;
+  if (factor === 1) {
+    return matrix;
+  }
   const rows = Math.ceil(matrix.rows / factor);
   const columns = Math.ceil(matrix.columns / factor);
   const values = new Float32Array(rows * columns);
@@ -43,7 +45,9 @@ export function shrinkMatrix(matrix: MatrixImage, factor: number): MatrixImage {
       const lastColumn = Math.min(matrix.columns, (column + 1) * factor);
       let sum = 0;
       for (let r = row * factor; r < lastRow; r++) {
-        for (let c = column * factor; c < lastColumn; c++) sum += matrix.values[r * matrix.columns + c]!;
+        for (let c = column * factor; c < lastColumn; c++) {
+          sum += matrix.values[r * matrix.columns + c];
+        }
       }
       values[row * columns + column] = sum / ((lastRow - row * factor) * (lastColumn - column * factor));
     }

@@ -51,8 +51,12 @@ const MAXIMUM_CELLS = 6_000_000;
 /** All charts of a report, for files. */
 export function reportCharts(report: Report): Chart[] {
   return report.sections.flatMap((section) => {
-    if (section.kind === 'table') return [];
-    if (section.kind === 'attention') return attentionCharts(section).charts;
+    if (section.kind === 'table') {
+      return [];
+    }
+    if (section.kind === 'attention') {
+      return attentionCharts(section).charts;
+    }
     return [section.chart];
   });
 }
@@ -71,17 +75,25 @@ export async function reportToHtml(report: Report): Promise<string> {
       `<section id="${id}" aria-labelledby="${id}-title"${attributes}><h2 id="${id}-title">${escapeHtml(section.heading)}</h2>` +
       (section.text ? `<p>${escapeHtml(section.text)}</p>` : '');
     const add = (chart: Chart): string => {
-      if (chart.name in charts) throw new Error(`two charts of a report are called ${chart.name}`);
+      if (chart.name in charts) {
+        throw new Error(`two charts of a report are called ${chart.name}`);
+      }
       charts[chart.name] = chart;
       return figure(chart);
     };
     const addTable = (table: ReportTable): string => {
-      if (table.name in tables) throw new Error(`two tables of a report are called ${table.name}`);
+      if (table.name in tables) {
+        throw new Error(`two tables of a report are called ${table.name}`);
+      }
       tables[table.name] = pageTable(table);
       return tableBlock(table);
     };
-    if (section.kind === 'chart') return `${open()}${add(section.chart)}</section>`;
-    if (section.kind === 'table') return `${open()}${addTable(section.table)}</section>`;
+    if (section.kind === 'chart') {
+      return `${open()}${add(section.chart)}</section>`;
+    }
+    if (section.kind === 'table') {
+      return `${open()}${addTable(section.table)}</section>`;
+    }
     if (section.kind === 'landscape') {
       const link = ` data-landscape="${escapeHtml(section.chart.name)}" data-linked="${escapeHtml(section.table.name)}"`;
       return `${open(link)}${add(section.chart)}${addTable(section.table)}</section>`;
@@ -92,7 +104,7 @@ export async function reportToHtml(report: Report): Promise<string> {
       layer: label(layer),
       head: label(head),
       label: mapLabel({ layer, head }),
-      matrix: pageMatrix(matrices[at]!),
+      matrix: pageMatrix(matrices[at]),
     }));
     const link = ` data-map="${escapeHtml(map.name)}"${overview ? ` data-overview="${escapeHtml(overview.name)}"` : ''}`;
     const choice =
@@ -157,22 +169,24 @@ function attentionCharts(section: Extract<Section, { kind: 'attention' }>): {
     const small = shrinkMatrix(full, factor);
     return { ...small, limit: colourLimit(small.values) };
   });
-  const first = maps[0]!;
+  const first = maps[0];
   const large = residueMatrixChart({
     name: `${name}-map`,
     title: mapLabel(first),
     description: `Attention of every residue (rows) to every residue (columns): ${mapLabel(first)}.`,
     values: first.values,
     sequence,
-    limit: matrices[0]!.limit,
+    limit: matrices[0].limit,
     valueTitle: 'attention',
     rowTitle: 'from',
     columnTitle: 'to',
     size: 620,
   });
-  const fields = { ...corners(matrices[0]!.columns * factor) };
-  const charts: Chart[] = [{ ...large, images: [{ fields, matrix: matrices[0]! }] }];
-  if (maps.length > 1) charts.push(attentionOverviewChart({ name: `${name}-overview`, length, maps }));
+  const fields = { ...corners(matrices[0].columns * factor) };
+  const charts: Chart[] = [{ ...large, images: [{ fields, matrix: matrices[0] }] }];
+  if (maps.length > 1) {
+    charts.push(attentionOverviewChart({ name: `${name}-overview`, length, maps }));
+  }
   return { charts, matrices, factor };
 }
 
@@ -205,7 +219,9 @@ function columns(rows: readonly Row[]): Record<string, unknown[]> {
 }
 
 function brief(value: unknown): unknown {
-  if (typeof value !== 'number') return value ?? null;
+  if (typeof value !== 'number') {
+    return value ?? null;
+  }
   return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
 }
 
@@ -223,7 +239,9 @@ function pageTable(table: ReportTable): unknown {
 /** A matrix in 16 bits a cell: the square root of its share of the maximum. */
 function pageMatrix(matrix: MatrixImage): unknown {
   let maximum = 0;
-  for (const value of matrix.values) maximum = Math.max(maximum, value);
+  for (const value of matrix.values) {
+    maximum = Math.max(maximum, value);
+  }
   const steps = Uint16Array.from(matrix.values, (value) =>
     maximum > 0 ? Math.round(Math.sqrt(Math.max(0, value) / maximum) * 65535) : 0,
   );

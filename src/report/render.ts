@@ -23,7 +23,7 @@ function loadVega(): NonNullable<typeof libraries> {
   libraries ??= (async () => {
     const [library, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
     const { textMetrics } = library as unknown as { textMetrics: TextMetrics };
-    const width = textWidths(readFileSync(join(FONT_FOLDER, FONT_FILES[0]!)));
+    const width = textWidths(readFileSync(join(FONT_FOLDER, FONT_FILES[0])));
     textMetrics.width = (item, text) => width(String(text ?? ''), item.fontSize ?? 11);
     return { vega: library, compile };
   })();
@@ -48,7 +48,9 @@ export async function compileChart(chart: Chart, look: Look): Promise<vega.Spec>
 export function chartData(chart: Chart, theme: Theme): Record<string, object[]> {
   const data: Record<string, object[]> = {};
   // Vega adds a key to each row it takes: it gets copies.
-  for (const [name, rows] of Object.entries(chart.data)) data[name] = rows.map((row) => ({ ...row }));
+  for (const [name, rows] of Object.entries(chart.data)) {
+    data[name] = rows.map((row) => ({ ...row }));
+  }
   if (chart.images) {
     data.images = chart.images.map(({ fields, matrix }) => ({ ...fields, url: matrixToDataUrl(matrix, theme) }));
   }
@@ -61,7 +63,9 @@ export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<
   const spec = await compileChart(chart, { theme, interactive: false });
   const data = chartData(chart, theme);
   for (const source of spec.data ?? []) {
-    if (source.name in data) Object.assign(source, { values: data[source.name] });
+    if (source.name in data) {
+      Object.assign(source, { values: data[source.name] });
+    }
   }
   const view = new vega.View(vega.parse(spec), { renderer: 'none' });
   try {

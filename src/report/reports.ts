@@ -118,7 +118,9 @@ function curve(
 /** At most MOST_POINTS points: means of equally long runs of neighbours. */
 function thin(points: LinePoint[]): LinePoint[] {
   const run = Math.ceil(points.length / MOST_POINTS);
-  if (run <= 1) return points;
+  if (run <= 1) {
+    return points;
+  }
   const result: LinePoint[] = [];
   for (let first = 0; first < points.length; first += run) {
     const part = points.slice(first, first + run);
@@ -187,7 +189,9 @@ export function scoresReport(
             }),
             table,
           };
-    if (!measured) return [landscape];
+    if (!measured) {
+      return [landscape];
+    }
     const points = rows.flatMap(({ variant, score, measured: value }) =>
       score !== null && typeof value === 'number' ? [{ x: score, y: value, label: variant }] : [],
     );
@@ -323,7 +327,9 @@ export function similarityReport(
       cells[i * 20 + j] = pair[value];
       cells[j * 20 + i] = pair[value];
     }
-    for (let i = 0; i < 20; i++) cells[i * 21] = 1;
+    for (let i = 0; i < 20; i++) {
+      cells[i * 21] = 1;
+    }
     return cells;
   };
   return {

@@ -11,7 +11,9 @@ export function textWidths(font: Buffer): (text: string, size: number) => number
     const count = font.readUInt16BE(4);
     for (let index = 0; index < count; index++) {
       const entry = 12 + 16 * index;
-      if (font.toString('latin1', entry, entry + 4) === tag) return font.readUInt32BE(entry + 8);
+      if (font.toString('latin1', entry, entry + 4) === tag) {
+        return font.readUInt32BE(entry + 8);
+      }
     }
     throw new Error(`the font has no table ${tag}`);
   };
@@ -35,7 +37,9 @@ function characterMap(font: Buffer, cmap: number): Map<number, number> {
   const glyphs = new Map<number, number>();
   for (let record = 0; record < font.readUInt16BE(cmap + 2); record++) {
     const table = cmap + font.readUInt32BE(cmap + 4 + 8 * record + 4);
-    if (font.readUInt16BE(table) !== 4) continue;
+    if (font.readUInt16BE(table) !== 4) {
+      continue;
+    }
     const segments = font.readUInt16BE(table + 6) / 2;
     const ends = table + 14;
     const starts = ends + 2 * segments + 2;
@@ -48,7 +52,9 @@ function characterMap(font: Buffer, cmap: number): Map<number, number> {
       const offset = font.readUInt16BE(offsets + 2 * segment);
       for (let code = start; code <= end && code < 0xffff; code++) {
         const glyph = offset === 0 ? code : font.readUInt16BE(offsets + 2 * segment + offset + 2 * (code - start));
-        if (glyph !== 0) glyphs.set(code, (glyph + delta) & 0xffff);
+        if (glyph !== 0) {
+          glyphs.set(code, (glyph + delta) & 0xffff);
+        }
       }
     }
     return glyphs;

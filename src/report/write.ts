@@ -18,7 +18,9 @@ export async function writeReport(
     await writeFileAtomic(path, data);
     written.push(path);
   };
-  if (files.html !== undefined) await write(files.html, await reportToHtml(report));
+  if (files.html !== undefined) {
+    await write(files.html, await reportToHtml(report));
+  }
   if (files.charts !== undefined) {
     mkdirSync(files.charts, { recursive: true });
     for (const chart of reportCharts(report)) {

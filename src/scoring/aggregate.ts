@@ -43,14 +43,16 @@ export function aggregateAssays<Name extends string>(
   const random = new Random(seed, rows.length);
   const drawn = record(names, () => [] as number[]);
   for (let sample = 0; sample < samples; sample++) {
-    const resample = perProtein.map((proteins) => proteins.map(() => proteins[random.int(proteins.length)]!));
-    for (const name of names) drawn[name].push(overTypes(resample, name));
+    const resample = perProtein.map((proteins) => proteins.map(() => proteins[random.int(proteins.length)]));
+    for (const name of names) {
+      drawn[name].push(overTypes(resample, name));
+    }
   }
   return {
     bySelectionType: types.map(([selectionType, proteins], t) => ({
       selectionType,
       proteins: proteins.size,
-      values: record(names, (name) => mean(perProtein[t]!.map((values) => values[name]))),
+      values: record(names, (name) => mean(perProtein[t].map((values) => values[name]))),
     })),
     average: record(names, (name) => overTypes(perProtein, name)),
     standardError: record(names, (name) => standardDeviation(drawn[name])),

@@ -40,12 +40,18 @@ export async function readAssay(path: string, wildType?: string, options: AssayO
   const kept: VariantRow[] = [];
   let missing = 0;
   for (const row of rows) {
-    if (!Number.isNaN(row.score)) kept.push(row);
-    else if (options.skipMissing) missing++;
-    else throw new InputError(`${path} row ${row.row} has no measured value; remove it, or pass --skip-missing`);
+    if (!Number.isNaN(row.score)) {
+      kept.push(row);
+    } else if (options.skipMissing) {
+      missing++;
+    } else {
+      throw new InputError(`${path} row ${row.row} has no measured value; remove it, or pass --skip-missing`);
+    }
   }
   const placed = placeRows(sequence, kept, path, options);
-  if (placed.rows.length === 0) throw new InputError(`${path}: no row is left after skipping`);
+  if (placed.rows.length === 0) {
+    throw new InputError(`${path}: no row is left after skipping`);
+  }
   const assay: Assay = {
     wildType: sequence,
     variants: placed.variants,
@@ -77,7 +83,9 @@ export function placeRows(
       variants.push(placeRow(wildType, row, options.offset));
       kept.push(row);
     } catch (error) {
-      if (!(error instanceof VariantError)) throw error;
+      if (!(error instanceof VariantError)) {
+        throw error;
+      }
       // A variant that does not read at all is no mismatch, and always an error.
       if (options.skipMismatches && error.expected !== undefined) {
         mismatches++;
@@ -96,14 +104,20 @@ export function placeRows(
 }
 
 function placeRow(wildType: string, row: VariantRow, offset?: number): Variant {
-  if (row.mutant === undefined) return diffSequences(wildType, row.mutatedSequence!, { offset });
+  if (row.mutant === undefined) {
+    return diffSequences(wildType, row.mutatedSequence!, { offset });
+  }
   const variant = readVariant(wildType, row.mutant, { offset });
   const { mutatedSequence } = row;
-  if (mutatedSequence === undefined) return variant;
+  if (mutatedSequence === undefined) {
+    return variant;
+  }
   const expected = applyVariant(wildType, variant);
   if (mutatedSequence !== expected && mutatedSequence.split('*', 1)[0] !== expected) {
     let at = 0;
-    while (mutatedSequence[at] === expected[at]) at++;
+    while (mutatedSequence[at] === expected[at]) {
+      at++;
+    }
     const [wanted, found] = [expected[at] ?? 'the end', mutatedSequence[at] ?? 'the end'];
     const position = at + (offset ?? 1);
     throw new VariantError(
@@ -121,17 +135,25 @@ function placeRow(wildType: string, row: VariantRow, offset?: number): Variant {
 /** The wild type behind a row that has both a substitution and the mutated sequence. */
 function deriveWildType(rows: readonly VariantRow[], path: string, offset = 1): string {
   for (const { mutant, mutatedSequence } of rows) {
-    if (mutant === undefined || mutatedSequence === undefined) continue;
+    if (mutant === undefined || mutatedSequence === undefined) {
+      continue;
+    }
     let mutations: ReturnType<typeof parseVariant>;
     try {
       mutations = parseVariant(mutant);
     } catch {
       continue; // A row that does not read is reported with its number when it is placed.
     }
-    if (mutations.some((m) => m.kind !== 'substitution' || m.residues === '*')) continue;
+    if (mutations.some((m) => m.kind !== 'substitution' || m.residues === '*')) {
+      continue;
+    }
     const residues = [...mutatedSequence];
-    for (const { first } of mutations) residues[first.position - offset] = first.residue;
-    if (residues.length === mutatedSequence.length) return residues.join('');
+    for (const { first } of mutations) {
+      residues[first.position - offset] = first.residue;
+    }
+    if (residues.length === mutatedSequence.length) {
+      return residues.join('');
+    }
   }
   throw new InputError(`${path} does not say its wild type; give it as a FASTA file`);
 }

@@ -61,19 +61,24 @@ export async function findAssays(folder: string, reference: readonly string[] = 
   // By their real paths: one file may be spelled in many ways.
   const references = new Map([...inFolder, ...reference].map((path) => [realpathSync(path), path]));
   const known = new Map<string, Omit<AssayFile, 'id' | 'path'>>();
-  for (const path of references.values()) readReference(await readTable(path), path, known);
+  for (const path of references.values()) {
+    readReference(await readTable(path), path, known);
+  }
 
   const proteins = new Map<string, string>();
   for (const name of names) {
-    if (!FASTA.test(name)) continue;
+    if (!FASTA.test(name)) {
+      continue;
+    }
     for await (const { sequence } of readProteins(join(folder, name))) {
       proteins.set(name.replace(FASTA, ''), sequence);
       break;
     }
   }
   const files = names.filter((name) => TABLE.test(name) && !references.has(realpathSync(join(folder, name))));
-  if (files.length === 0)
+  if (files.length === 0) {
     throw new InputError(`${folder} has no assays; give a folder of .csv files in ProteinGym's columns`);
+  }
   return files.map((name) => {
     const id = name.replace(TABLE, '');
     const entry = known.get(id);
@@ -94,14 +99,18 @@ const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)/;
 function readReference(source: ColumnTable, path: string, known: Map<string, Omit<AssayFile, 'id' | 'path'>>): void {
   const names = source.columnNames();
   const idColumn = ['DMS_id', 'DMS ID'].find((name) => names.includes(name));
-  if (!idColumn) throw new InputError(`${path} has no column DMS_id; it has ${names.join(', ')}`);
+  if (!idColumn) {
+    throw new InputError(`${path} has no column DMS_id; it has ${names.join(', ')}`);
+  }
   const column = (name: string) => (names.includes(name) ? (source.array(name) as ArrayLike<unknown>) : undefined);
   const ids = column(idColumn)!;
   const sequences = column('target_seq');
   const uniprots = column('UniProt_ID');
   const types = column('coarse_selection_type');
   const published = names.filter((name) => {
-    if (name === idColumn || NOT_PUBLISHED.test(name)) return false;
+    if (name === idColumn || NOT_PUBLISHED.test(name)) {
+      return false;
+    }
     const cells = Array.from(column(name)!).filter((cell) => cell !== null && cell !== undefined);
     return cells.length > 0 && cells.every((cell) => String(cell).trim() !== '' && Math.abs(Number(cell)) <= 1);
   });
@@ -109,7 +118,9 @@ function readReference(source: ColumnTable, path: string, known: Map<string, Omi
     cell === null || cell === undefined || cell === '' ? undefined : String(cell).trim();
   for (let i = 0; i < source.numRows(); i++) {
     const id = text(ids[i]);
-    if (id === undefined) continue;
+    if (id === undefined) {
+      continue;
+    }
     const before = known.get(id);
     const values = published.flatMap((name): [string, number][] => {
       const cell = text(column(name)![i]);
@@ -139,9 +150,11 @@ export async function benchmarkAssay(
 ): Promise<BenchmarkResult> {
   const assay = await readAssay(file.path, file.wildType, options.assay);
   const all = await scoreVariants(models, assay.wildType, assay.variants, options);
-  const rows = [...all.keys()].filter((i) => !Number.isNaN(all[i]!));
-  if (rows.length === 0) throw new InputError(`${file.path}: the model has a score for none of its variants`);
-  const pick = <T>(values: ArrayLike<T>) => rows.map((row) => values[row]!);
+  const rows = [...all.keys()].filter((i) => !Number.isNaN(all[i]));
+  if (rows.length === 0) {
+    throw new InputError(`${file.path}: the model has a score for none of its variants`);
+  }
+  const pick = <T>(values: ArrayLike<T>) => rows.map((row) => values[row]);
   const measured = Float64Array.from(pick(assay.measured));
   const scores = Float64Array.from(pick(all));
   const labels = assay.labels ? Uint8Array.from(pick(assay.labels)) : binarise(measured);
@@ -160,6 +173,8 @@ export async function benchmarkAssay(
 }
 
 function kindOf({ variants }: Assay): BenchmarkResult['kind'] {
-  if (!variants.every(isSubstitution)) return 'indels';
+  if (!variants.every(isSubstitution)) {
+    return 'indels';
+  }
   return variants.every((variant) => variant.edits.length <= 1) ? 'singles' : 'multiples';
 }

@@ -39,12 +39,16 @@ export function bootstrapSpearman(
   const drawn: number[] = [];
   for (let sample = 0; sample < samples; sample++) {
     counts.fill(0);
-    for (let i = 0; i < n; i++) counts[random.int(n)]!++;
+    for (let i = 0; i < n; i++) {
+      counts[random.int(n)]++;
+    }
     rankResample(groupsA, counts, ranksA);
     rankResample(groupsB, counts, ranksB);
     const rho = weightedPearson(ranksA, ranksB, counts, n);
     // A resample that drew a single value on one side has no correlation.
-    if (!Number.isNaN(rho)) drawn.push(rho);
+    if (!Number.isNaN(rho)) {
+      drawn.push(rho);
+    }
   }
   return interval(drawn, level);
 }
@@ -64,7 +68,9 @@ function tieGroups(values: ArrayLike<number>): TieGroups {
   const order = argsort(values);
   const starts: number[] = [];
   for (let i = 0; i < order.length; i++) {
-    if (i === 0 || values[order[i]!] !== values[order[i - 1]!]) starts.push(i);
+    if (i === 0 || values[order[i]] !== values[order[i - 1]]) {
+      starts.push(i);
+    }
   }
   starts.push(order.length);
   return { order, starts: Uint32Array.from(starts) };
@@ -75,8 +81,12 @@ function rankResample({ order, starts }: TieGroups, counts: Float64Array, ranks:
   let before = 0;
   for (let g = 0; g + 1 < starts.length; g++) {
     let size = 0;
-    for (let i = starts[g]!; i < starts[g + 1]!; i++) size += counts[order[i]!]!;
-    for (let i = starts[g]!; i < starts[g + 1]!; i++) ranks[order[i]!] = before + (size + 1) / 2;
+    for (let i = starts[g]; i < starts[g + 1]; i++) {
+      size += counts[order[i]];
+    }
+    for (let i = starts[g]; i < starts[g + 1]; i++) {
+      ranks[order[i]] = before + (size + 1) / 2;
+    }
     before += size;
   }
 }
@@ -88,10 +98,12 @@ function weightedPearson(a: Float64Array, b: Float64Array, weights: Float64Array
   let aa = 0;
   let bb = 0;
   for (let i = 0; i < weights.length; i++) {
-    const w = weights[i]!;
-    if (w === 0) continue;
-    const da = a[i]! - mean;
-    const db = b[i]! - mean;
+    const w = weights[i];
+    if (w === 0) {
+      continue;
+    }
+    const da = a[i] - mean;
+    const db = b[i] - mean;
     ab += w * da * db;
     aa += w * da * da;
     bb += w * db * db;

@@ -77,7 +77,9 @@ async function temporaryFile(path: string): Promise<{
     file,
     name,
     async append(bytes) {
-      for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+      for (let at = 0; at < bytes.length; ) {
+        at += (await file.write(bytes, at)).bytesWritten;
+      }
     },
     async discard() {
       await file.close().catch(() => {});
@@ -137,7 +139,9 @@ async function npzWriter(path: string, perResidue: boolean, size: number): Promi
       names.add(id);
       add(npzName(id), [npyHeader('<f4', [values.length / size, size]), bytesOf(values)]);
       // The archive's writer falls behind the model only where the disk does: then wait for it.
-      if (stream.writableNeedDrain) await new Promise<void>((resolve) => stream.once('drain', () => resolve()));
+      if (stream.writableNeedDrain) {
+        await new Promise<void>((resolve) => stream.once('drain', () => resolve()));
+      }
     },
     async close() {
       if (body) {
@@ -153,7 +157,9 @@ async function npzWriter(path: string, perResidue: boolean, size: number): Promi
         const length = (await body.file.stat()).size;
         const entry = (async function* () {
           yield npyHeader('<f4', [ids.length, size]);
-          if (length > 0) yield* createReadStream(body.name);
+          if (length > 0) {
+            yield* createReadStream(body.name);
+          }
         })();
         const { Readable } = await import('node:stream');
         zip.addReadStream(Readable.from(entry, { objectMode: false }), 'embeddings.npy', {
@@ -190,7 +196,9 @@ async function safetensorsWriter(path: string, perResidue: boolean, size: number
         names.add(id);
         const data_offsets: [number, number] = [bytes, bytes + values.byteLength];
         tensors[id] = { dtype: 'F32', shape: [values.length / size, size], data_offsets };
-      } else names.ids.push(id);
+      } else {
+        names.ids.push(id);
+      }
       bytes += values.byteLength;
       await body.append(bytesOf(values));
     },
@@ -208,7 +216,9 @@ async function safetensorsWriter(path: string, perResidue: boolean, size: number
       json.copy(padded, 8);
       const source = (async function* () {
         yield padded;
-        if (bytes > 0) yield* createReadStream(body.name);
+        if (bytes > 0) {
+          yield* createReadStream(body.name);
+        }
       })();
       await pipeline(source, createWriteStream(name, { flush: true }));
       await body.discard();
@@ -234,7 +244,9 @@ async function arrowWriter(path: string, perResidue: boolean, size: number): Pro
   const columns: Record<string, unknown[]> = Object.fromEntries(Object.keys(types).map((name) => [name, []]));
   const flush = async (): Promise<void> => {
     await file.append(columns);
-    for (const column of Object.values(columns)) column.length = 0;
+    for (const column of Object.values(columns)) {
+      column.length = 0;
+    }
   };
   return {
     async append({ id, sequence, values }) {
@@ -243,11 +255,15 @@ async function arrowWriter(path: string, perResidue: boolean, size: number): Pro
         columns.position?.push(row + 1);
         columns.residue?.push(sequence[row]);
         columns.embedding!.push(values.slice(row * size, (row + 1) * size));
-        if (columns.embedding!.length === most) await flush();
+        if (columns.embedding!.length === most) {
+          await flush();
+        }
       }
     },
     async close() {
-      if (columns.embedding!.length > 0) await flush();
+      if (columns.embedding!.length > 0) {
+        await flush();
+      }
       await file.close();
     },
     abort: file.discard,
@@ -257,15 +273,15 @@ async function arrowWriter(path: string, perResidue: boolean, size: number): Pro
 /** Identifiers that become names, so each may come once. */
 class UniqueNames {
   readonly ids: string[] = [];
-  readonly #seen = new Set<string>();
+  private readonly seen = new Set<string>();
 
   constructor(private readonly path: string) {}
 
   add(id: string): void {
-    if (this.#seen.has(id)) {
+    if (this.seen.has(id)) {
       throw new InputError(`${this.path}: identifier ${id} comes twice, and arrays are named by it; use .arrow`);
     }
-    this.#seen.add(id);
+    this.seen.add(id);
     this.ids.push(id);
   }
 }

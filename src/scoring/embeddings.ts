@@ -43,7 +43,9 @@ export async function* embedSequences(
   const { pool = 'mean' } = options;
   async function* poolings(): AsyncGenerator<Pooling> {
     for await (const sequence of sequences) {
-      if (sequence === '') throw new InputError('an empty sequence has no embedding; leave it out');
+      if (sequence === '') {
+        throw new InputError('an empty sequence has no embedding; leave it out');
+      }
       const tokens = model.alphabet.encode(sequence);
       const weight = pool === 'mean' ? 1 / sequence.length : 1;
       const residues = Array.from({ length: sequence.length }, (_, i) => ({ index: i + 1, weight }));
@@ -83,11 +85,15 @@ export async function* poolHiddenStates(
     const passes = waiting.flatMap((entry) => entry.passes).sort((a, b) => a.ids.length - b.ids.length);
     for (let start = 0; start < passes.length; ) {
       let end = start + 1;
-      while (end < passes.length && passes[end]!.ids.length * (end - start + 1) <= tokensPerBatch) end++;
+      while (end < passes.length && passes[end].ids.length * (end - start + 1) <= tokensPerBatch) {
+        end++;
+      }
       await runPasses(model, passes.slice(start, end), layer);
       start = end;
     }
-    for (const { target } of waiting) yield target;
+    for (const { target } of waiting) {
+      yield target;
+    }
     waiting = [];
     tokens = 0;
   }
@@ -96,7 +102,9 @@ export async function* poolHiddenStates(
     const passes = passesOf(pooling, viewsOf(pooling.tokens.length), target);
     waiting.push({ target, passes });
     tokens += passes.reduce((sum, pass) => sum + pass.ids.length, 0);
-    if (tokens >= BATCHES_PER_STRETCH * tokensPerBatch) yield* flush();
+    if (tokens >= BATCHES_PER_STRETCH * tokensPerBatch) {
+      yield* flush();
+    }
   }
   yield* flush();
 }
@@ -125,8 +133,10 @@ function passesOf(
         pass = { ids, weights: new Float32Array(ids.length), rows: [], target, apart };
         byStart.set(view.start, pass);
       }
-      pass.weights[index - view.start]! += weight * view.weight;
-      if (apart) pass.rows.push({ slot, row: index - view.start });
+      pass.weights[index - view.start] += weight * view.weight;
+      if (apart) {
+        pass.rows.push({ slot, row: index - view.start });
+      }
     }
   });
   return [...byStart.values()];
@@ -152,25 +162,33 @@ async function runPasses(model: LanguageModel, passes: readonly Pass[], layer: n
   result.dispose();
   passes.forEach((pass, b) => {
     if (!pass.apart) {
-      for (let d = 0; d < size; d++) pass.target[d]! += values[b * size + d]!;
+      for (let d = 0; d < size; d++) {
+        pass.target[d] += values[b * size + d];
+      }
       return;
     }
     for (const { slot, row } of pass.rows) {
       const from = (b * length + row) * size;
-      const weight = pass.weights[row]!;
-      for (let d = 0; d < size; d++) pass.target[slot * size + d]! += weight * values[from + d]!;
+      const weight = pass.weights[row];
+      for (let d = 0; d < size; d++) {
+        pass.target[slot * size + d] += weight * values[from + d];
+      }
     }
   });
 }
 
 /** States of one layer [B, L, D]; call inside tf.tidy. */
 function hiddenStates(model: LanguageModel, ids: tf.Tensor2D, layer: number): tf.Tensor3D {
-  if (layer === model.config.num_hidden_layers) return model.encode(ids);
+  if (layer === model.config.num_hidden_layers) {
+    return model.encode(ids);
+  }
   let wanted: tf.Tensor2D | undefined;
   model.encode(ids, {
     onHidden: (index, hidden) => {
       // encode's own scope would end it.
-      if (index === layer) wanted = tf.keep(tf.clone(hidden));
+      if (index === layer) {
+        wanted = tf.keep(tf.clone(hidden));
+      }
     },
   });
   const reshaped = tf.reshape(wanted!, [...ids.shape, model.config.hidden_size]) as tf.Tensor3D;

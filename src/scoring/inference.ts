@@ -56,7 +56,9 @@ export async function* readLogProbabilities(
   let inFlight: { passes: Pass[]; logits: Promise<Float32Array> } | undefined;
 
   async function finish(): Promise<void> {
-    if (!inFlight) return;
+    if (!inFlight) {
+      return;
+    }
     const { passes, logits: promise } = inFlight;
     inFlight = undefined;
     const logits = await promise;
@@ -64,7 +66,7 @@ export async function* readLogProbabilities(
     for (const pass of passes) {
       const entry = open.get(pass.reading)!;
       for (const { slot, weight } of pass.slots) {
-        addLogSoftmax(logits, at, entry.results[slot]!, weight);
+        addLogSoftmax(logits, at, entry.results[slot], weight);
         at += vocabulary;
       }
       entry.passesLeft--;
@@ -72,7 +74,9 @@ export async function* readLogProbabilities(
   }
   /** Sends off the waiting passes, then collects the batch before: the engine computes while results are read. */
   async function run(): Promise<void> {
-    if (batch.length === 0) return;
+    if (batch.length === 0) {
+      return;
+    }
     const passes = batch;
     const logits = forward(model, passes, longest);
     batch = [];
@@ -114,7 +118,9 @@ export async function* readLogProbabilities(
  */
 export function defaultTokensPerBatch({ config }: LanguageModel): number {
   const few = 4_096;
-  if (tf.getBackend() !== 'webgpu' && tf.getBackend() !== 'tensorflow') return few;
+  if (tf.getBackend() !== 'webgpu' && tf.getBackend() !== 'tensorflow') {
+    return few;
+  }
   const widest = Math.max(config.intermediate_size, 3 * config.hidden_size);
   return Math.max(few, Math.min(16 * few, Math.floor(2 ** 25 / widest)));
 }
@@ -151,7 +157,11 @@ function passesOf(
       let pass = byStart.get(start);
       if (!pass) {
         const ids = tokens.slice(start, end);
-        for (const index of masked) if (index >= start && index < end) ids[index - start] = mask;
+        for (const index of masked) {
+          if (index >= start && index < end) {
+            ids[index - start] = mask;
+          }
+        }
         pass = { reading, ids, rows: [], slots: [] };
         byStart.set(start, pass);
       }
@@ -168,7 +178,9 @@ async function forward(model: LanguageModel, passes: readonly Pass[], length: nu
   const rows: number[] = [];
   passes.forEach((pass, b) => {
     ids.set(pass.ids, b * length);
-    for (const row of pass.rows) rows.push(b * length + row);
+    for (const row of pass.rows) {
+      rows.push(b * length + row);
+    }
   });
   const logits = tf.tidy(() => {
     const hidden = model.encode(tf.tensor2d(ids, [passes.length, length], 'int32')); // [B, L, D]
@@ -185,9 +197,15 @@ async function forward(model: LanguageModel, passes: readonly Pass[], length: nu
 /** Adds weight · log softmax of logits[at … at + V) to `sum`, in double precision. */
 function addLogSoftmax(logits: Float32Array, at: number, sum: Float64Array, weight: number): void {
   let highest = -Infinity;
-  for (let v = 0; v < sum.length; v++) highest = Math.max(highest, logits[at + v]!);
+  for (let v = 0; v < sum.length; v++) {
+    highest = Math.max(highest, logits[at + v]);
+  }
   let total = 0;
-  for (let v = 0; v < sum.length; v++) total += Math.exp(logits[at + v]! - highest);
+  for (let v = 0; v < sum.length; v++) {
+    total += Math.exp(logits[at + v] - highest);
+  }
   const shift = highest + Math.log(total);
-  for (let v = 0; v < sum.length; v++) sum[v]! += weight * (logits[at + v]! - shift);
+  for (let v = 0; v < sum.length; v++) {
+    sum[v] += weight * (logits[at + v] - shift);
+  }
 }

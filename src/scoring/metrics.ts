@@ -39,7 +39,7 @@ export function binarise(measured: ArrayLike<number>): Uint8Array {
 /** Indices that sort values ascending; equal values keep their order. NaN is not allowed. */
 export function argsort(values: ArrayLike<number>): Uint32Array {
   const order = Uint32Array.from(values, (_, i) => i);
-  return order.sort((a, b) => values[a]! - values[b]! || a - b);
+  return order.sort((a, b) => values[a] - values[b] || a - b);
 }
 
 /** Ranks from 1, ties share their mean rank (scipy's `rankdata`). */
@@ -48,8 +48,12 @@ export function rank(values: ArrayLike<number>): Float64Array {
   const ranks = new Float64Array(order.length);
   for (let i = 0; i < order.length; ) {
     let j = i + 1;
-    while (j < order.length && values[order[j]!] === values[order[i]!]) j++;
-    for (let k = i; k < j; k++) ranks[order[k]!] = (i + j + 1) / 2;
+    while (j < order.length && values[order[j]] === values[order[i]]) {
+      j++;
+    }
+    for (let k = i; k < j; k++) {
+      ranks[order[k]] = (i + j + 1) / 2;
+    }
     i = j;
   }
   return ranks;
@@ -66,17 +70,17 @@ export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number {
   // Means as distances from the first value, so that a constant side has exactly no variance.
   let [meanA, meanB] = [0, 0];
   for (let i = 0; i < n; i++) {
-    meanA += a[i]! - a[0]!;
-    meanB += b[i]! - b[0]!;
+    meanA += a[i] - a[0];
+    meanB += b[i] - b[0];
   }
-  meanA = a[0]! + meanA / n;
-  meanB = b[0]! + meanB / n;
+  meanA = a[0] + meanA / n;
+  meanB = b[0] + meanB / n;
   let ab = 0;
   let aa = 0;
   let bb = 0;
   for (let i = 0; i < n; i++) {
-    const da = a[i]! - meanA;
-    const db = b[i]! - meanB;
+    const da = a[i] - meanA;
+    const db = b[i] - meanB;
     ab += da * db;
     aa += da * da;
     bb += db * db;
@@ -92,7 +96,7 @@ export function auc(labels: ArrayLike<number>, scores: ArrayLike<number>): numbe
   for (let i = 0; i < ranks.length; i++) {
     if (labels[i]) {
       positives++;
-      rankSum += ranks[i]!;
+      rankSum += ranks[i];
     }
   }
   const negatives = ranks.length - positives;
@@ -107,8 +111,11 @@ export function mcc(labels: ArrayLike<number>, scores: ArrayLike<number>): numbe
   const cutoff = quantile(scores, 0.5);
   let [tp, fp, tn, fn] = [0, 0, 0, 0];
   for (let i = 0; i < scores.length; i++) {
-    if (scores[i]! >= cutoff) labels[i] ? tp++ : fp++;
-    else labels[i] ? fn++ : tn++;
+    if (scores[i] >= cutoff) {
+      labels[i] ? tp++ : fp++;
+    } else {
+      labels[i] ? fn++ : tn++;
+    }
   }
   const product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn);
   return product === 0 ? 0 : (tp * tn - fp * fn) / Math.sqrt(product);
@@ -125,15 +132,19 @@ export function ndcg(measured: ArrayLike<number>, scores: ArrayLike<number>, top
   let low = Infinity;
   let high = -Infinity;
   for (let i = 0; i < n; i++) {
-    low = Math.min(low, measured[i]!);
-    high = Math.max(high, measured[i]!);
+    low = Math.min(low, measured[i]);
+    high = Math.max(high, measured[i]);
   }
-  if (!(high > low)) return Number.NaN;
-  const gain = (i: number) => (measured[i]! - low) / (high - low);
+  if (!(high > low)) {
+    return Number.NaN;
+  }
+  const gain = (i: number) => (measured[i] - low) / (high - low);
   const discounted = (key: ArrayLike<number>): number => {
     const order = argsort(Float64Array.from(key, (value) => -value));
     let sum = 0;
-    for (let position = 0; position < k; position++) sum += gain(order[position]!) / Math.log2(position + 2);
+    for (let position = 0; position < k; position++) {
+      sum += gain(order[position]) / Math.log2(position + 2);
+    }
     return sum;
   };
   const reached = discounted(scores);
@@ -147,9 +158,13 @@ export function topRecall(measured: ArrayLike<number>, scores: ArrayLike<number>
   let best = 0;
   let found = 0;
   for (let i = 0; i < measured.length; i++) {
-    if (measured[i]! < measuredCutoff) continue;
+    if (measured[i] < measuredCutoff) {
+      continue;
+    }
     best++;
-    if (scores[i]! >= scoreCutoff) found++;
+    if (scores[i] >= scoreCutoff) {
+      found++;
+    }
   }
   return best === 0 ? 0 : found / best;
 }

@@ -31,7 +31,9 @@ export async function readMutations(
     for await (const { id, sequence } of readSequences(path, { alphabet, cut: Number.POSITIVE_INFINITY })) {
       records.push({ name: id, sequence });
     }
-    if (records.length === 0) throw new InputError(`${path} has no sequences`);
+    if (records.length === 0) {
+      throw new InputError(`${path} has no sequences`);
+    }
     return {
       of: (_, wildType) => ({
         variants: records.map(({ name, sequence }) =>
@@ -44,12 +46,17 @@ export async function readMutations(
   const rows = variantRows(await readTable(path), path, options.columns);
   const named = rows.find((row) => row.sequenceId !== undefined);
   const unnamed = rows.find((row) => row.sequenceId === undefined);
-  if (named && unnamed) throw new InputError(`${path} row ${unnamed.row} has no sequence_id, others have; fill it in`);
+  if (named && unnamed) {
+    throw new InputError(`${path} row ${unnamed.row} has no sequence_id, others have; fill it in`);
+  }
   const byId = new Map<string, VariantRow[]>();
   for (const row of rows) {
     const group = byId.get(row.sequenceId ?? '');
-    if (group) group.push(row);
-    else byId.set(row.sequenceId ?? '', [row]);
+    if (group) {
+      group.push(row);
+    } else {
+      byId.set(row.sequenceId ?? '', [row]);
+    }
   }
   return {
     sequenceIds: named ? new Set(byId.keys()) : undefined,

@@ -59,14 +59,18 @@ export async function scoreVariants(
   variants: readonly Variant[],
   options: ScoreOptions = {},
 ): Promise<Float64Array> {
-  if (wildType === '') throw new InputError('the wild type has no residues; give a sequence');
+  if (wildType === '') {
+    throw new InputError('the wild type has no residues; give a sequence');
+  }
   const scores = new Float64Array(variants.length);
   const plans = models.map((model) => planScores(model, wildType, variants, options));
   const total = plans.reduce((sum, plan) => sum + plan.readings, 0);
   let done = 0;
   for (const plan of plans) {
     const own = await plan.run(() => options.onProgress?.(++done, total));
-    for (let i = 0; i < scores.length; i++) scores[i]! += own[i]! / models.length;
+    for (let i = 0; i < scores.length; i++) {
+      scores[i] += own[i] / models.length;
+    }
   }
   return scores;
 }
@@ -79,17 +83,23 @@ export function defaultScheme(model: LanguageModel): Scheme {
 /** Why a model has no score for a variant, or undefined where it has. */
 export function unscorable(model: LanguageModel, wildType: string, variant: Variant): string | undefined {
   for (const { start, end, residues } of variant.edits) {
-    if (residues.includes('*')) return 'stop codon';
+    if (residues.includes('*')) {
+      return 'stop codon';
+    }
     const { alphabet } = model;
     const at = alphabet.encodeResidues(residues).indexOf(alphabet.unk);
-    if (at !== -1) return `unknown letter ${residues[at]}`;
+    if (at !== -1) {
+      return `unknown letter ${residues[at]}`;
+    }
     const changed = residues + wildType.slice(start, end);
     const ambiguous = changed[alphabet.encodeResidues(changed).findIndex((id) => !isScored(alphabet, id))];
-    if (ambiguous !== undefined) return `letter ${ambiguous}, which the model does not predict`;
+    if (ambiguous !== undefined) {
+      return `letter ${ambiguous}, which the model does not predict`;
+    }
   }
   const { edits } = variant;
-  const whole = edits.length === 1 && edits[0]!.start === 0 && edits[0]!.end === wildType.length;
-  return whole && edits[0]!.residues === '' ? 'no residue left' : undefined;
+  const whole = edits.length === 1 && edits[0].start === 0 && edits[0].end === wildType.length;
+  return whole && edits[0].residues === '' ? 'no residue left' : undefined;
 }
 
 /** Whether a token's probability means something: not where the model is never asked for it, as for a nucleotide's N. */
@@ -100,12 +110,14 @@ function isScored(alphabet: Alphabet, id: number): boolean {
 /** Positions in a sequence's tokens that its likelihood consists of. */
 function scoredPositions(alphabet: Alphabet, sequence: string): number[] {
   const ids = alphabet.encodeResidues(sequence);
-  return Array.from(ids.keys(), (i) => i + 1).filter((position) => isScored(alphabet, ids[position - 1]!));
+  return Array.from(ids.keys(), (i) => i + 1).filter((position) => isScored(alphabet, ids[position - 1]));
 }
 
 function checkScheme(model: LanguageModel, scheme: Scheme): void {
   const { causal } = model.config.attention;
-  if (causal === (scheme === 'log-likelihood')) return;
+  if (causal === (scheme === 'log-likelihood')) {
+    return;
+  }
   throw new InputError(
     causal
       ? `--scheme ${scheme} reads a token from both sides, which a causal model does not see; use --scheme log-likelihood`
@@ -126,17 +138,24 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
   const byPosition: number[] = [];
   const bySequence: number[] = [];
   variants.forEach((variant, i) => {
-    if (unscorable(model, wildType, variant)) scores[i] = Number.NaN;
-    else if (variant.edits.length === 0) scores[i] = 0;
-    else if (scheme.endsWith('marginals') && isSubstitution(variant)) byPosition.push(i);
-    else bySequence.push(i);
+    if (unscorable(model, wildType, variant)) {
+      scores[i] = Number.NaN;
+    } else if (variant.edits.length === 0) {
+      scores[i] = 0;
+    } else if (scheme.endsWith('marginals') && isSubstitution(variant)) {
+      byPosition.push(i);
+    } else {
+      bySequence.push(i);
+    }
   });
 
   const marginals = planMarginals(model, wildType, variants, byPosition, scheme, options);
   const likelihood =
     scheme === 'log-likelihood' ? 'causal' : scheme === 'pseudo-perplexity' ? 'masked' : options.indels;
-  const sequences = [...new Set(bySequence.map((i) => applyVariant(wildType, variants[i]!)))];
-  if (sequences.length > 0) sequences.unshift(wildType);
+  const sequences = [...new Set(bySequence.map((i) => applyVariant(wildType, variants[i])))];
+  if (sequences.length > 0) {
+    sequences.unshift(wildType);
+  }
   const likelihoods = planLikelihoods(model, sequences, likelihood ?? 'masked', options);
   return {
     readings: marginals.readings + likelihoods.readings,
@@ -144,12 +163,12 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
       await marginals.run(scores, onReading);
       const values = new Map<string, number>();
       for await (const value of likelihoods.run(onReading)) {
-        const sequence = sequences[values.size]!;
+        const sequence = sequences[values.size];
         const divisor = options.perResidue ? scoredPositions(model.alphabet, sequence).length : 1;
         values.set(sequence, value / divisor);
       }
       for (const i of bySequence) {
-        scores[i] = values.get(applyVariant(wildType, variants[i]!))! - values.get(wildType)!;
+        scores[i] = values.get(applyVariant(wildType, variants[i]))! - values.get(wildType)!;
       }
       return scores;
     },
@@ -169,26 +188,29 @@ function planMarginals(
   const tokens = alphabet.encode(wildType);
   /** log p(mutant) − log p(wild type) of one substituted token. */
   const difference = (position: number, mutant: number, logProbabilities: Float64Array) =>
-    logProbabilities[mutant]! - logProbabilities[tokens[position]!]!;
+    logProbabilities[mutant] - logProbabilities[tokens[position]];
   const mutantsOf = (variant: Variant) =>
-    variant.edits.map(({ start, residues }) => ({ position: start + 1, token: alphabet.encodeResidues(residues)[0]! }));
+    variant.edits.map(({ start, residues }) => ({ position: start + 1, token: alphabet.encodeResidues(residues)[0] }));
 
   if (scheme === 'mutant-marginals' || options.maskTogether) {
     // One reading for each set of masked positions, or for each mutated sequence.
     const groups = new Map<string, number[]>();
     for (const i of indices) {
-      const variant = variants[i]!;
+      const variant = variants[i];
       const key =
         scheme === 'mutant-marginals'
           ? variant.edits.map(({ start, residues }) => `${start}${residues}`).join()
           : variant.edits.map(({ start }) => start).join();
       const group = groups.get(key);
-      if (group) group.push(i);
-      else groups.set(key, [i]);
+      if (group) {
+        group.push(i);
+      } else {
+        groups.set(key, [i]);
+      }
     }
     function* readings(): Generator<Reading> {
       for (const [first] of groups.values()) {
-        const variant = variants[first!]!;
+        const variant = variants[first!];
         const positions = mutantsOf(variant).map(({ position }) => position);
         yield scheme === 'mutant-marginals'
           ? { tokens: alphabet.encode(applyVariant(wildType, variant)), masked: [], positions }
@@ -202,8 +224,8 @@ function planMarginals(
         const mode = scheme === 'mutant-marginals' ? 'overlapping' : 'optimal';
         for await (const rows of readLogProbabilities(model, readings(), options, mode)) {
           for (const i of members.next().value!) {
-            scores[i] = mutantsOf(variants[i]!).reduce(
-              (sum, { position, token }, m) => sum + difference(position, token, rows[m]!),
+            scores[i] = mutantsOf(variants[i]).reduce(
+              (sum, { position, token }, m) => sum + difference(position, token, rows[m]),
               0,
             );
           }
@@ -213,7 +235,7 @@ function planMarginals(
     };
   }
 
-  const positions = [...new Set(indices.flatMap((i) => mutantsOf(variants[i]!).map(({ position }) => position)))];
+  const positions = [...new Set(indices.flatMap((i) => mutantsOf(variants[i]).map(({ position }) => position)))];
   positions.sort((a, b) => a - b);
   const alone = scheme === 'masked-marginals';
   const readings: Reading[] = alone
@@ -227,11 +249,13 @@ function planMarginals(
       const rowOf = new Map<number, Float64Array>();
       let next = 0;
       for await (const rows of readLogProbabilities(model, readings, options, alone ? 'optimal' : 'overlapping')) {
-        for (const row of rows) rowOf.set(positions[next++]!, row);
+        for (const row of rows) {
+          rowOf.set(positions[next++], row);
+        }
         onReading();
       }
       for (const i of indices) {
-        scores[i] = mutantsOf(variants[i]!).reduce(
+        scores[i] = mutantsOf(variants[i]).reduce(
           (sum, { position, token }) => sum + difference(position, token, rowOf.get(position)!),
           0,
         );
@@ -258,11 +282,15 @@ function planLikelihoods(
     for (const sequence of sequences) {
       const tokens = alphabet.encode(sequence);
       const told = toldIn(sequence);
-      if (likelihood === 'masked')
-        for (const position of told) yield { tokens, masked: [position], positions: [position] };
+      if (likelihood === 'masked') {
+        for (const position of told) {
+          yield { tokens, masked: [position], positions: [position] };
+        }
+      }
       // A causal model's row i tells token i + 1.
-      else
+      else {
         yield { tokens, masked: [], positions: likelihood === 'causal' ? told.map((position) => position - 1) : told };
+      }
     }
   }
   return {
@@ -277,7 +305,7 @@ function planLikelihoods(
         for (let r = 0; r < perSequence(told); r++) {
           const rows = (await results.next()).value!;
           rows.forEach((row, i) => {
-            sum += row[tokens[told[r + i]!]!]!;
+            sum += row[tokens[told[r + i]]];
           });
           onReading();
         }
@@ -322,8 +350,11 @@ export async function scoreSequence(
     const onReading = () => options.onProgress?.(++done, total);
     for await (const value of logLikelihoods(model, [sequence], { ...options, onReading })) {
       const perResidue = value / length;
-      if (scheme === 'log-likelihood') mean += (options.perResidue ? perResidue : value) / models.length;
-      else mean += Math.exp(-perResidue) / models.length;
+      if (scheme === 'log-likelihood') {
+        mean += (options.perResidue ? perResidue : value) / models.length;
+      } else {
+        mean += Math.exp(-perResidue) / models.length;
+      }
     }
   }
   return mean;

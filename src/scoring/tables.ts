@@ -56,18 +56,25 @@ export async function readTable(path: string): Promise<ColumnTable> {
       throw new InputError(`${path} is no whole gzip file (${error.message}); fetch it again`);
     });
   }
-  if (bytes.length === 0) throw new InputError(`${path} is empty; a table of variants is needed`);
+  if (bytes.length === 0) {
+    throw new InputError(`${path} is empty; a table of variants is needed`);
+  }
   const read = READERS.find(([pattern]) => pattern.test(name))?.[1];
-  if (!read)
+  if (!read) {
     throw new InputError(`${path}: the extension names no table; use .csv, .tsv, .json or .arrow, or .gz of them`);
+  }
   let result: ColumnTable;
   try {
     result = read(bytes, path);
   } catch (error) {
-    if (error instanceof InputError) throw error;
+    if (error instanceof InputError) {
+      throw error;
+    }
     throw new InputError(`${path} does not read as a table (${(error as Error).message})`);
   }
-  if (result.numRows() === 0) throw new InputError(`${path} has no rows`);
+  if (result.numRows() === 0) {
+    throw new InputError(`${path} has no rows`);
+  }
   return result;
 }
 
@@ -84,7 +91,9 @@ function text(bytes: Uint8Array): string {
 }
 
 function readDelimited(content: string, delimiter: string, path: string): ColumnTable {
-  if (content.trim() === '') throw new InputError(`${path} is empty; a table of variants is needed`);
+  if (content.trim() === '') {
+    throw new InputError(`${path} is empty; a table of variants is needed`);
+  }
   const text = content.replace(/^[\r\n]+/, '');
   // arquero takes as many cells of a row as the first row has: one of empty cells goes before all, with as many as any.
   const most = text.split('\n').reduce((cells, line) => Math.max(cells, line.split(delimiter).length), 2);
@@ -111,7 +120,9 @@ function readDelimited(content: string, delimiter: string, path: string): Column
   const columns = new Map<string, unknown[]>();
   for (const [i, { name: header, values }] of parsed.slice(0, width).entries()) {
     const name = header || `col${i + 1}`;
-    if (columns.has(name)) throw new InputError(`${path} has two columns named ${name}; rename one`);
+    if (columns.has(name)) {
+      throw new InputError(`${path} has two columns named ${name}; rename one`);
+    }
     columns.set(
       name,
       values.map((value) => value ?? null),
@@ -142,7 +153,9 @@ export function variantRows(
     columns[key] = asked ?? COLUMN_NAMES[key].find((name) => present.includes(name));
   }
   for (const keys of needed) {
-    if (keys.some((key) => columns[key] !== undefined)) continue;
+    if (keys.some((key) => columns[key] !== undefined)) {
+      continue;
+    }
     const wanted = keys.map((key) => names[key] ?? COLUMN_NAMES[key][0]).join(' or ');
     throw new InputError(
       `${path} has no column ${wanted}; it has ${present.join(', ')}: name yours by the column flags`,
@@ -161,35 +174,51 @@ export function variantRows(
   const rows: VariantRow[] = [];
   for (let i = 0; i < source.numRows(); i++) {
     const all = [mutants?.[i], sequences?.[i], scores?.[i], labels?.[i], ids?.[i]];
-    if (all.every((cell) => cell === undefined || cell === null)) continue;
+    if (all.every((cell) => cell === undefined || cell === null)) {
+      continue;
+    }
     const row = i + 1;
     const where = `${path} row ${row}`;
     const result: VariantRow = { row };
     const mutant = cellText(mutants?.[i]);
     const sequence = cellText(sequences?.[i]);
     const id = cellText(ids?.[i]);
-    if (mutant !== undefined) result.mutant = mutant;
-    if (sequence !== undefined) result.mutatedSequence = readSequence(sequence, `${where}, ${columns.mutatedSequence}`);
+    if (mutant !== undefined) {
+      result.mutant = mutant;
+    }
+    if (sequence !== undefined) {
+      result.mutatedSequence = readSequence(sequence, `${where}, ${columns.mutatedSequence}`);
+    }
     if (result.mutant === undefined && result.mutatedSequence === undefined) {
       throw new InputError(`${where} has no variant: ${columns.mutant ?? columns.mutatedSequence} is empty`);
     }
-    if (scores) result.score = readNumber(scores[i], `${where}, ${columns.score}`);
+    if (scores) {
+      result.score = readNumber(scores[i], `${where}, ${columns.score}`);
+    }
     if (labels) {
       const label = readNumber(labels[i], `${where}, ${columns.label}`);
       if (!Number.isNaN(label) && label !== 0 && label !== 1) {
         throw new InputError(`${where}, ${columns.label}: "${String(labels[i])}" is neither 0 nor 1`);
       }
-      if (!Number.isNaN(label)) result.label = label;
+      if (!Number.isNaN(label)) {
+        result.label = label;
+      }
     }
-    if (id !== undefined) result.sequenceId = id;
+    if (id !== undefined) {
+      result.sequenceId = id;
+    }
     rows.push(result);
   }
-  if (rows.length === 0) throw new InputError(`${path} has no rows`);
+  if (rows.length === 0) {
+    throw new InputError(`${path} has no rows`);
+  }
   return rows;
 }
 
 function cellText(cell: unknown): string | undefined {
-  if (cell === null || cell === undefined) return undefined;
+  if (cell === null || cell === undefined) {
+    return undefined;
+  }
   const content = String(cell).trim();
   return content === '' ? undefined : content;
 }
@@ -198,17 +227,29 @@ function cellText(cell: unknown): string | undefined {
 function readSequence(content: string, where: string): string {
   const sequence = content.toUpperCase();
   const bad = /[^A-Z*]/.exec(sequence);
-  if (bad) throw new InputError(`${where}: "${bad[0]}" at position ${bad.index + 1} is no residue`);
+  if (bad) {
+    throw new InputError(`${where}: "${bad[0]}" at position ${bad.index + 1} is no residue`);
+  }
   return sequence;
 }
 
 function readNumber(cell: unknown, where: string): number {
-  if (typeof cell === 'number' && Number.isFinite(cell)) return cell;
-  if (typeof cell === 'boolean') return cell ? 1 : 0;
+  if (typeof cell === 'number' && Number.isFinite(cell)) {
+    return cell;
+  }
+  if (typeof cell === 'boolean') {
+    return cell ? 1 : 0;
+  }
   const content = cell === null || cell === undefined ? '' : String(cell).trim();
-  if (MISSING.has(content.toLowerCase())) return Number.NaN;
-  if (/^(true|false)$/i.test(content)) return content.toLowerCase() === 'true' ? 1 : 0;
+  if (MISSING.has(content.toLowerCase())) {
+    return Number.NaN;
+  }
+  if (/^(true|false)$/i.test(content)) {
+    return content.toLowerCase() === 'true' ? 1 : 0;
+  }
   const value = Number(content);
-  if (!Number.isFinite(value)) throw new InputError(`${where}: "${content}" is not a finite number`);
+  if (!Number.isFinite(value)) {
+    throw new InputError(`${where}: "${content}" is not a finite number`);
+  }
   return value;
 }

@@ -106,57 +106,82 @@ const FORMS = 'such as A24G, p.Ala24Gly, K23_V25del, K23_L24insRS, C28delinsWV o
 export function parseVariant(text: string): Mutation[] {
   const name = text.trim();
   let body = withoutReference(name);
-  if (/^[pgcmn]\./.test(body)) body = body.slice(2);
+  if (/^[pgcmn]\./.test(body)) {
+    body = body.slice(2);
+  }
   body = unwrapped(unwrapped(body, '(', ')'), '[', ']');
-  if (WILD_TYPE_NAMES.has(body.toUpperCase())) return [];
-  if (body === '') throw new VariantError(`variant "${text}" is empty; write WT for the wild type`, name);
+  if (WILD_TYPE_NAMES.has(body.toUpperCase())) {
+    return [];
+  }
+  if (body === '') {
+    throw new VariantError(`variant "${text}" is empty; write WT for the wild type`, name);
+  }
   return body.split(/[:,/;]/).map((part) => parseMutation(part, name));
 }
 
 function withoutReference(name: string): string {
   const at = name.search(/:[pgcmn]\./);
-  if (at <= 0) return name;
+  if (at <= 0) {
+    return name;
+  }
   return isReference(name.slice(0, at)) ? name.slice(at + 1) : name;
 }
 
 /** Whether a text names a sequence and no change; UniProt's names may begin as a change does. */
 function isReference(text: string): boolean {
-  if (/[,/;[\]]/.test(text) || /^[pgcmn]\./.test(text)) return false;
+  if (/[,/;[\]]/.test(text) || /^[pgcmn]\./.test(text)) {
+    return false;
+  }
   const change = CHANGE.exec(text);
-  if (!change || ACCESSION.test(text)) return true;
+  if (!change || ACCESSION.test(text)) {
+    return true;
+  }
   const isRange = change[3] !== undefined;
   return ENTRY_NAME.test(text) && !isRange;
 }
 
 function unwrapped(text: string, open: string, close: string): string {
-  if (!text.startsWith(open) || !text.endsWith(close)) return text;
+  if (!text.startsWith(open) || !text.endsWith(close)) {
+    return text;
+  }
   const inner = text.slice(1, -1);
   return inner.includes(open) && open === '(' ? text : inner.trim();
 }
 
 function parseMutation(part: string, name: string): Mutation {
   let text = part.trim();
-  if (text.startsWith('p.')) text = text.slice(2);
+  if (text.startsWith('p.')) {
+    text = text.slice(2);
+  }
   text = unwrapped(text, '(', ')');
   const refuse = (reason: string): never => {
     throw new VariantError(`variant "${name}": "${part.trim()}" ${reason}`, name);
   };
   const base = /^(?:[gcmn]\.)?(-?\d{1,9})([A-Za-z])>([A-Za-z])$/.exec(text);
   if (base) {
-    const first = { residue: base[2]!.toUpperCase(), position: Number(base[1]) };
-    return { kind: 'substitution', first, last: first, residues: base[3]!.toUpperCase() };
+    const first = { residue: base[2].toUpperCase(), position: Number(base[1]) };
+    return { kind: 'substitution', first, last: first, residues: base[3].toUpperCase() };
   }
   const match = CHANGE.exec(text);
-  if (!match) return refuse(`does not read as a mutation ${FORMS}`);
+  if (!match) {
+    return refuse(`does not read as a mutation ${FORMS}`);
+  }
   const [, firstCode, firstPosition, lastCode, lastPosition, verb, letters, rest] = match;
   if (verb === 'fs' || (!verb && /fs/.test(letters!))) {
     return refuse('is a frameshift: give the mutated sequence instead');
   }
-  if (verb === 'ext' || (!verb && /ext/.test(letters!)))
+  if (verb === 'ext' || (!verb && /ext/.test(letters!))) {
     return refuse('is an extension: give the mutated sequence instead');
-  if (verb === '[') return refuse('is a repeat: give the mutated sequence instead');
-  if (verb === '?') return refuse('has an unknown effect, so there is nothing to score');
-  if (rest !== '') return refuse(`does not read as a mutation ${FORMS}`);
+  }
+  if (verb === '[') {
+    return refuse('is a repeat: give the mutated sequence instead');
+  }
+  if (verb === '?') {
+    return refuse('has an unknown effect, so there is nothing to score');
+  }
+  if (rest !== '') {
+    return refuse(`does not read as a mutation ${FORMS}`);
+  }
 
   const three = firstCode!.length === 3;
   const code = (letter: string): string => residueOf(letter) ?? refuse(`names "${letter}", which is no amino acid`);
@@ -164,14 +189,18 @@ function parseMutation(part: string, name: string): Mutation {
     three ? (text.match(/[A-Za-z]{1,3}|\*/g) ?? []).map(code).join('') : [...text].map(code).join('');
   const first: Site = { residue: code(firstCode!), position: Number(firstPosition) };
   const last: Site = lastCode === undefined ? first : { residue: code(lastCode), position: Number(lastPosition) };
-  if (last.position < first.position) return refuse('ends before it starts');
+  if (last.position < first.position) {
+    return refuse('ends before it starts');
+  }
   if (last.position === first.position && last.residue !== first.residue) {
     return refuse(`names two residues at position ${first.position}`);
   }
   const single = lastCode === undefined;
   // HGVS once repeated the residues that are deleted or duplicated: they must fill the range.
   const listed = (): { listed?: string } => {
-    if (letters === '') return {};
+    if (letters === '') {
+      return {};
+    }
     const residues = sequence(letters!);
     const fills = residues.length === last.position - first.position + 1;
     return fills ? { listed: residues } : refuse('lists other residues than its range spans');
@@ -180,28 +209,40 @@ function parseMutation(part: string, name: string): Mutation {
   switch (verb) {
     case 'del':
     case '-': {
-      if (verb === '-' && (!single || letters !== '')) return refuse(`does not read as a mutation ${FORMS}`);
+      if (verb === '-' && (!single || letters !== '')) {
+        return refuse(`does not read as a mutation ${FORMS}`);
+      }
       return { kind: 'deletion', first, last, residues: '', ...listed() };
     }
     case 'dup':
       return { kind: 'duplication', first, last, residues: '', ...listed() };
     case 'delins':
-      if (letters === '') return refuse('names no inserted residues');
+      if (letters === '') {
+        return refuse('names no inserted residues');
+      }
       return { kind: 'delins', first, last, residues: sequence(letters!) };
     case 'ins':
-      if (letters === '') return refuse('names no inserted residues');
+      if (letters === '') {
+        return refuse('names no inserted residues');
+      }
       if (single || last.position !== first.position + 1) {
         return refuse('must name the two neighbours of the insertion, such as K23_L24insRS');
       }
       return { kind: 'insertion', first, last, residues: sequence(letters!) };
     case '=':
-      if (!single || letters !== '') return refuse(`does not read as a mutation ${FORMS}`);
+      if (!single || letters !== '') {
+        return refuse(`does not read as a mutation ${FORMS}`);
+      }
       return { kind: 'substitution', first, last, residues: first.residue };
     case '*':
-      if (!single || letters !== '') return refuse(`does not read as a mutation ${FORMS}`);
+      if (!single || letters !== '') {
+        return refuse(`does not read as a mutation ${FORMS}`);
+      }
       return { kind: 'substitution', first, last, residues: '*' };
     default:
-      if (letters === '') return refuse('names no mutant residue');
+      if (letters === '') {
+        return refuse('names no mutant residue');
+      }
       if (!single || (letters!.length !== 1 && letters!.length !== 3)) {
         return refuse(`does not read as a mutation ${FORMS}`);
       }
@@ -211,8 +252,10 @@ function parseMutation(part: string, name: string): Mutation {
 
 /** One-letter code of a one- or three-letter code in any case, or undefined. */
 function residueOf(code: string): string | undefined {
-  if (code.length === 1) return code === '*' ? '*' : /[A-Za-z]/.test(code) ? code.toUpperCase() : undefined;
-  return THREE_LETTERS[code[0]!.toUpperCase() + code.slice(1).toLowerCase()];
+  if (code.length === 1) {
+    return code === '*' ? '*' : /[A-Za-z]/.test(code) ? code.toUpperCase() : undefined;
+  }
+  return THREE_LETTERS[code[0].toUpperCase() + code.slice(1).toLowerCase()];
 }
 
 /**
@@ -220,9 +263,13 @@ function residueOf(code: string): string | undefined {
  * No mutation is `WT` or `p.=`.
  */
 export function formatVariant(mutations: readonly Mutation[], style: 'short' | 'hgvs' = 'short'): string {
-  if (style === 'short') return mutations.map((m) => formatMutation(m, (r) => r)).join(':') || 'WT';
+  if (style === 'short') {
+    return mutations.map((m) => formatMutation(m, (r) => r)).join(':') || 'WT';
+  }
   const parts = mutations.map((m) => formatMutation(m, (r) => ONE_TO_THREE.get(r) ?? r));
-  if (parts.length === 0) return 'p.=';
+  if (parts.length === 0) {
+    return 'p.=';
+  }
   return parts.length === 1 ? `p.${parts[0]}` : `p.[${parts.join(';')}]`;
 }
 
@@ -310,7 +357,7 @@ export function placeVariant(
   }
   edits.sort((a, b) => a.start - b.start || a.end - b.end);
   for (let i = 1; i < edits.length; i++) {
-    const [before, after] = [edits[i - 1]!, edits[i]!];
+    const [before, after] = [edits[i - 1], edits[i]];
     const sameGap = before.start === after.start && before.end === after.end && after.start === after.end;
     if (after.start < before.end || sameGap) {
       const position = after.start + offset;
@@ -322,7 +369,9 @@ export function placeVariant(
 
 /** A replacement by as many residues is that many substitutions; positions that stay the same drop out. */
 function substitutionsOf(wildType: string, edit: Edit): Edit[] {
-  if (edit.residues.length !== edit.end - edit.start) return [edit];
+  if (edit.residues.length !== edit.end - edit.start) {
+    return [edit];
+  }
   return [...edit.residues].flatMap((residue, i) => {
     const start = edit.start + i;
     return residue === wildType[start] ? [] : [{ start, end: start + 1, residues: residue }];
@@ -359,21 +408,25 @@ export function diffSequences(
   options: { name?: string; offset?: number } = {},
 ): Variant {
   const offset = options.offset ?? 1;
-  const site = (index: number): Site => ({ residue: wildType[index]!, position: index + offset });
+  const site = (index: number): Site => ({ residue: wildType[index], position: index + offset });
   const mutations: Mutation[] = [];
   if (wildType.length === mutated.length) {
     for (let i = 0; i < wildType.length; i++) {
       if (wildType[i] !== mutated[i]) {
-        mutations.push({ kind: 'substitution', first: site(i), last: site(i), residues: mutated[i]! });
+        mutations.push({ kind: 'substitution', first: site(i), last: site(i), residues: mutated[i] });
       }
     }
     return placeVariant(wildType, mutations, { name: options.name, offset });
   }
   const shorter = Math.min(wildType.length, mutated.length);
   let start = 0;
-  while (start < shorter && wildType[start] === mutated[start]) start++;
+  while (start < shorter && wildType[start] === mutated[start]) {
+    start++;
+  }
   let tail = 0;
-  while (tail < shorter - start && wildType[wildType.length - 1 - tail] === mutated[mutated.length - 1 - tail]) tail++;
+  while (tail < shorter - start && wildType[wildType.length - 1 - tail] === mutated[mutated.length - 1 - tail]) {
+    tail++;
+  }
   const end = wildType.length - tail;
   const residues = mutated.slice(start, mutated.length - tail);
   const edit: Edit = { start, end, residues };
@@ -405,7 +458,9 @@ export function isSubstitution(variant: Variant): boolean {
 export function* singleSubstitutions(wildType: string, residues: string, offset = 1): Generator<Variant> {
   for (let start = 0; start < wildType.length; start++) {
     for (const residue of residues) {
-      if (residue === wildType[start]) continue;
+      if (residue === wildType[start]) {
+        continue;
+      }
       yield {
         name: `${wildType[start]}${start + offset}${residue}`,
         edits: [{ start, end: start + 1, residues: residue }],

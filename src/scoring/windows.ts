@@ -47,7 +47,9 @@ export function createViews(
       `a window of ${size} tokens: this model takes ${maxLength(config)}; use a smaller --window-size`,
     );
   }
-  if (size < 8) throw new InputError(`a window of ${size} tokens: at least 8 are needed; use a larger --window-size`);
+  if (size < 8) {
+    throw new InputError(`a window of ${size} tokens: at least 8 are needed; use a larger --window-size`);
+  }
   if (options.mode === 'whole') {
     if (length > maxLength(config)) {
       throw new InputError(
@@ -56,14 +58,18 @@ export function createViews(
     }
     return () => [{ start: 0, end: length, weight: 1 }];
   }
-  if (length <= size) return () => [{ start: 0, end: length, weight: 1 }];
-  if (options.mode === 'optimal') return (index) => [{ ...optimalWindow(index, length, size), weight: 1 }];
+  if (length <= size) {
+    return () => [{ start: 0, end: length, weight: 1 }];
+  }
+  if (options.mode === 'optimal') {
+    return (index) => [{ ...optimalWindow(index, length, size), weight: 1 }];
+  }
   const starts = overlappingWindows(length, size);
   const weights = edgeWeights(size);
   return (index) => {
     const views = starts
       .filter((start) => start <= index && index < start + size)
-      .map((start) => ({ start, end: start + size, weight: weights[index - start]! }));
+      .map((start) => ({ start, end: start + size, weight: weights[index - start] }));
     const total = views.reduce((sum, view) => sum + view.weight, 0);
     return views.map((view) => ({ ...view, weight: view.weight / total }));
   };
@@ -72,9 +78,15 @@ export function createViews(
 /** ProteinGym's `get_optimal_window`: centred on a token, clamped at both ends. */
 export function optimalWindow(index: number, length: number, size: number): { start: number; end: number } {
   const half = Math.floor(size / 2);
-  if (length <= size) return { start: 0, end: length };
-  if (index < half) return { start: 0, end: size };
-  if (index >= length - half) return { start: length - size, end: length };
+  if (length <= size) {
+    return { start: 0, end: length };
+  }
+  if (index < half) {
+    return { start: 0, end: size };
+  }
+  if (index >= length - half) {
+    return { start: length - size, end: length };
+  }
   return { start: index - half, end: index + half };
 }
 
@@ -90,11 +102,15 @@ export function overlappingWindows(length: number, size: number): number[] {
   for (;;) {
     starts.add(left);
     starts.add(right);
-    if (left + size - 1 > right) break;
+    if (left + size - 1 > right) {
+      break;
+    }
     left += stride;
     right -= stride;
   }
-  if (left + size - right < stride) starts.add(Math.floor(length / 2) - Math.floor(size / 2));
+  if (left + size - right < stride) {
+    starts.add(Math.floor(length / 2) - Math.floor(size / 2));
+  }
   return [...starts].sort((a, b) => a - b);
 }
 
@@ -104,7 +120,11 @@ export function edgeWeights(size: number): Float64Array {
   const quarter = Math.floor(size / 4);
   const scale = size / 64;
   const last = size - 2;
-  for (let i = 1; i <= quarter; i++) weights[i] = 1 / (1 + Math.exp(-(i - quarter / 2) / scale));
-  for (let i = last - quarter; i <= last; i++) weights[i] = 1 / (1 + Math.exp((i - last + quarter / 2) / scale));
+  for (let i = 1; i <= quarter; i++) {
+    weights[i] = 1 / (1 + Math.exp(-(i - quarter / 2) / scale));
+  }
+  for (let i = last - quarter; i <= last; i++) {
+    weights[i] = 1 / (1 + Math.exp((i - last + quarter / 2) / scale));
+  }
   return weights;
 }

@@ -11,6 +11,8 @@ export function checkAlphabet(alphabet: Alphabet, store: TokenStore): void {
         'build the data with the --alphabet of the model, or give other data',
     );
   }
-  if (tokens.length === alphabet.size && tokens.every((token, id) => token === alphabet.tokens[id])) return;
+  if (tokens.length === alphabet.size && tokens.every((token, id) => token === alphabet.tokens[id])) {
+    return;
+  }
   throw new InputError(`${store.folder}: its vocabulary is not the model's vocab.txt; give other data`);
 }

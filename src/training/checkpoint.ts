@@ -54,7 +54,9 @@ const UNFINISHED = '.tmp-';
 /** The whole checkpoints of a run, by step. */
 export function listCheckpoints(run: string): Checkpoint[] {
   const parent = join(run, FOLDER);
-  if (!existsSync(parent)) return [];
+  if (!existsSync(parent)) {
+    return [];
+  }
   return readdirSync(parent)
     .flatMap((name) => {
       const step = /^step-(\d+)$/.exec(name)?.[1];
@@ -119,7 +121,9 @@ function prune(run: string, keep: number): void {
   const checkpoints = listCheckpoints(run);
   const best = bestCheckpoint(checkpoints);
   for (const checkpoint of checkpoints.slice(0, Math.max(0, checkpoints.length - keep))) {
-    if (checkpoint.step !== best?.step) removeFolder(checkpoint.folder);
+    if (checkpoint.step !== best?.step) {
+      removeFolder(checkpoint.folder);
+    }
   }
 }
 
@@ -127,14 +131,18 @@ function bestCheckpoint(checkpoints: Checkpoint[]): Checkpoint | undefined {
   let best: { checkpoint: Checkpoint; loss: number } | undefined;
   for (const checkpoint of checkpoints) {
     const loss = readState(checkpoint).validation?.loss;
-    if (loss !== undefined && loss !== null && (best === undefined || loss < best.loss)) best = { checkpoint, loss };
+    if (loss !== undefined && loss !== null && (best === undefined || loss < best.loss)) {
+      best = { checkpoint, loss };
+    }
   }
   return best?.checkpoint;
 }
 
 /** Takes the folder's name away first, so that a half-removed checkpoint never looks whole. */
 function removeFolder(folder: string): void {
-  if (!existsSync(folder)) return;
+  if (!existsSync(folder)) {
+    return;
+  }
   const hidden = join(folder, '..', `${UNFINISHED}removed-${process.pid}`);
   renameSync(folder, hidden);
   rmSync(hidden, { recursive: true, force: true });
@@ -143,9 +151,13 @@ function removeFolder(folder: string): void {
 /** Removes what a killed process left unfinished. */
 export function removeUnfinished(run: string): void {
   const parent = join(run, FOLDER);
-  if (!existsSync(parent)) return;
+  if (!existsSync(parent)) {
+    return;
+  }
   for (const name of readdirSync(parent)) {
-    if (name.startsWith(UNFINISHED)) rmSync(join(parent, name), { recursive: true, force: true });
+    if (name.startsWith(UNFINISHED)) {
+      rmSync(join(parent, name), { recursive: true, force: true });
+    }
   }
 }
 

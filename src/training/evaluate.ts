@@ -59,7 +59,9 @@ export async function evaluate(
       tally = addTallies(tally, await passTally(model, batch));
       baseline = addTallies(baseline, baselineTally(frequencies, batch.labels));
     }
-    for (const sequence of batch.sequences) seen.add(sequence);
+    for (const sequence of batch.sequences) {
+      seen.add(sequence);
+    }
     options.onProgress?.(seen.size, sequences);
   }
   return { sequences: seen.size, model: tally, baseline };
@@ -80,7 +82,9 @@ export function residueFrequencies(store: TokenStore): Float64Array {
   const { alphabet, manifest } = store;
   const counts = new Float64Array(alphabet.size);
   for (let id = 0; id < alphabet.size; id++) {
-    if (alphabet.isTarget(id)) counts[id] = Math.max(1, manifest.splits.train.composition[alphabet.tokens[id]] ?? 0);
+    if (alphabet.isTarget(id)) {
+      counts[id] = Math.max(1, manifest.splits.train.composition[alphabet.tokens[id]] ?? 0);
+    }
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => count / total);
@@ -93,7 +97,9 @@ export function baselineTally(frequencies: Float64Array, labels: Int32Array): Ta
   let correct = 0;
   for (const label of labels) {
     loss -= Math.log(frequencies[label]);
-    if (label === commonest) correct++;
+    if (label === commonest) {
+      correct++;
+    }
   }
   return { positions: labels.length, loss, correct };
 }

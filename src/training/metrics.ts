@@ -57,7 +57,9 @@ export class MetricsLog {
 
   /** The lines; one that was cut off when the process was killed is left out. */
   read(): MetricsLine[] {
-    if (!existsSync(this.path)) return [];
+    if (!existsSync(this.path)) {
+      return [];
+    }
     const lines = readFileSync(this.path, 'utf8').split('\n');
     return lines.flatMap((line) => {
       try {

@@ -67,7 +67,9 @@ export class Optimizer {
   }
 
   dispose(): void {
-    for (const { first, second } of this.moments.values()) tf.dispose([first, second]);
+    for (const { first, second } of this.moments.values()) {
+      tf.dispose([first, second]);
+    }
     this.moments.clear();
   }
 }

@@ -186,7 +186,9 @@ function checkBudget(budget: Budget, where: string): void {
       );
     }
   }
-  if (entries.length === 0) throw new InputError(`${where}: the budget is empty; give steps, tokens or minutes`);
+  if (entries.length === 0) {
+    throw new InputError(`${where}: the budget is empty; give steps, tokens or minutes`);
+  }
 }
 
 /** Share of the budget that is used up, in [0, 1]. */

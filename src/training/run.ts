@@ -98,7 +98,9 @@ export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenS
  */
 export async function resumeTraining(run: string): Promise<Training> {
   const checkpoint = latestCheckpoint(run);
-  if (!checkpoint) throw new InputError(`${run}: no checkpoint in it; start a new run without --resume`);
+  if (!checkpoint) {
+    throw new InputError(`${run}: no checkpoint in it; start a new run without --resume`);
+  }
   return loadCheckpoint(checkpoint);
 }
 
@@ -147,7 +149,9 @@ async function trainLocked(
     const { folder } = await saveCheckpoint(run, model, optimizer, state, cadence.keep);
     options.onCheckpoint?.(state.step, folder);
   };
-  if (state.step === 0) await save();
+  if (state.step === 0) {
+    await save();
+  }
 
   const before = state.seconds;
   const started = performance.now();
@@ -159,11 +163,15 @@ async function trainLocked(
   let pending: { step: number; figures: Promise<StepResult> } | undefined;
   let last: StepResult | undefined;
   const settle = async () => {
-    if (!pending) return;
+    if (!pending) {
+      return;
+    }
     const { step, figures } = pending;
     pending = undefined;
     last = await figures;
-    if (!Number.isFinite(last.loss) || !Number.isFinite(last.gradientNorm)) throw divergence(run, step, last);
+    if (!Number.isFinite(last.loss) || !Number.isFinite(last.gradientNorm)) {
+      throw divergence(run, step, last);
+    }
     state.window = addTallies(state.window, last);
     options.onStep?.({
       ...figuresOf(last),
@@ -218,7 +226,9 @@ async function trainLocked(
     await settle();
     state.cursor = batch.cursor;
     // Every sequence of the batch so short that nothing was selected: there is nothing to learn from it.
-    if (!figures) continue;
+    if (!figures) {
+      continue;
+    }
     state.step = step;
     state.tokens += batch.tokens;
     pending = { step, figures };
@@ -229,7 +239,9 @@ async function trainLocked(
     const due = (every: number) => step % every === 0 || finished;
     const stopping = options.signal?.aborted ?? false;
     const saving = due(cadence.checkpointEvery) || stopping || state.seconds - saved.seconds > CHECKPOINT_SECONDS;
-    if (due(cadence.logEvery) || due(cadence.validateEvery) || saving) await settle();
+    if (due(cadence.logEvery) || due(cadence.validateEvery) || saving) {
+      await settle();
+    }
     const now = seconds();
     const validated = validates && due(cadence.validateEvery) ? await validate() : undefined;
     validation = validated;
@@ -255,7 +267,9 @@ async function trainLocked(
   }
   await settle();
   state.seconds = seconds();
-  if (saved.step !== state.step) await save();
+  if (saved.step !== state.step) {
+    await save();
+  }
   const { step, tokens } = state;
   return { step, tokens, seconds: state.seconds, finished, ...(finished && { validation }) };
 }
@@ -266,7 +280,9 @@ function checkStart(run: string, state: TrainingState, store: TokenStore): void 
       `${store.folder}: not the data that ${run} was started with (${state.data.folder}); give that with --data`,
     );
   }
-  if (store.split('train').size === 0) throw new InputError(`${store.folder}: no sequences in its train split`);
+  if (store.split('train').size === 0) {
+    throw new InputError(`${store.folder}: no sequences in its train split`);
+  }
   const latest = latestCheckpoint(run);
   if (latest && latest.step > state.step) {
     throw new InputError(`${run}: it holds a run of ${latest.step} steps; add --resume, or give another folder`);

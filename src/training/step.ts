@@ -40,18 +40,24 @@ export function trainingStep(
   options: StepOptions,
 ): Promise<StepResult> | undefined {
   const positions = passes.reduce((sum, pass) => sum + pass.positions.length, 0);
-  if (positions === 0) return undefined;
+  if (positions === 0) {
+    return undefined;
+  }
   const step = optimizer.step + 1;
   const draws = model.redrawFeatures(options.seed, step);
   const seeds: number[] = [];
   const inputs: Record<string, StepInput> = {};
   const used: Pass[] = [];
   for (const [index, pass] of passes.entries()) {
-    if (pass.positions.length === 0) continue;
+    if (pass.positions.length === 0) {
+      continue;
+    }
     seeds.push(new Random(options.seed, step, index).uint32());
     const shaped = canReplay() ? roundUp(pass, maxLength(model.config), model.config.pad_token_id) : pass;
     const weights = new Float32Array(shaped.positions.length).fill(1 / positions, 0, pass.positions.length);
-    for (const [name, input] of Object.entries(passInputs(shaped, weights))) inputs[`${name}${used.length}`] = input;
+    for (const [name, input] of Object.entries(passInputs(shaped, weights))) {
+      inputs[`${name}${used.length}`] = input;
+    }
     used.push(shaped);
   }
   inputs.hyper = { values: optimizer.advance(options.learningRate), shape: [3] };
@@ -74,7 +80,9 @@ export function trainingStep(
       for (const [name, gradient] of gradients) {
         const before = total.get(name);
         total.set(name, before ? tf.add(before, gradient) : gradient);
-        if (before) tf.dispose([before, gradient]);
+        if (before) {
+          tf.dispose([before, gradient]);
+        }
       }
     }
     const norm = optimizer.update(total, tensors.hyper as tf.Tensor1D);
@@ -117,7 +125,9 @@ function roundUp(pass: Pass, longest: number, padId: number): Pass {
   const { batch, length } = pass;
   const wider = Math.min(Math.max(longest, length), multiple(length));
   const ids = new Int32Array(batch * wider).fill(padId);
-  for (let row = 0; row < batch; row++) ids.set(pass.ids.subarray(row * length, (row + 1) * length), row * wider);
+  for (let row = 0; row < batch; row++) {
+    ids.set(pass.ids.subarray(row * length, (row + 1) * length), row * wider);
+  }
   const count = multiple(pass.positions.length);
   const positions = new Int32Array(count);
   positions.set(pass.positions.map((i) => Math.floor(i / length) * wider + (i % length)));
@@ -164,7 +174,9 @@ function weightedGradients(
   const gradients = new Map<string, tf.Tensor>();
   for (const [name, parameter] of trained) {
     const gradient = grads[parameter.name];
-    if (gradient) gradients.set(name, gradient);
+    if (gradient) {
+      gradients.set(name, gradient);
+    }
   }
   return { loss: value, correct, gradients };
 }

@@ -27,7 +27,9 @@ const [loaded] = resident();
 console.log(`${preset}, ${kind}, ${length} tokens: ${loaded.toFixed(0)} MB with the model`);
 const ends = [0, layers - 1];
 const count = async (options) => {
-  for await (const tile of attentionMaps(model, tokens, { layers: ends, ...options })) void tile.values;
+  for await (const tile of attentionMaps(model, tokens, { layers: ends, ...options })) {
+    void tile.values;
+  }
 };
 const work = {
   maps: () => count({}),

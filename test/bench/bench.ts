@@ -67,9 +67,13 @@ function measure(workload: Omit<Workload, 'seconds' | 'threads'>, least = second
 }
 
 function measurePeer(configuration: string, forward: boolean): PeerMeasurement | undefined {
-  if (!peer) return undefined;
+  if (!peer) {
+    return undefined;
+  }
   const flags = ['--config', configuration, '--seconds', String(seconds), ...(forward ? ['--forward'] : [])];
-  if (threads !== undefined) flags.push('--threads', String(threads));
+  if (threads !== undefined) {
+    flags.push('--threads', String(threads));
+  }
   const lines = execFileSync(peer.python, ['-c', PEER_WRAPPER, peer.script, ...flags], { encoding: 'utf8' }).trim();
   return Object.assign({}, ...lines.split('\n').map((line) => JSON.parse(line))) as PeerMeasurement;
 }
@@ -95,7 +99,9 @@ function compare(configuration: ConfigurationName, forward: boolean) {
   for (let round = 0; round < rounds; round++) {
     ours.push(measure({ configuration, forward, attention: 'favor-relu', profile: options.profile }));
     const other = measurePeer(configuration, forward);
-    if (other) theirs.push(other);
+    if (other) {
+      theirs.push(other);
+    }
   }
   const rate = median(ours.map((one) => one.tokensPerSecond));
   const peerRate = peer && median(theirs.map((one) => one.tokens_per_second));
@@ -126,9 +132,11 @@ function compare(configuration: ConfigurationName, forward: boolean) {
     megabytes(result.peakBytes),
     megabytes(result.peerPeakBytes),
   );
-  if (result.kernels)
-    for (const [name, { milliseconds, calls }] of Object.entries(result.kernels).slice(0, 12))
+  if (result.kernels) {
+    for (const [name, { milliseconds, calls }] of Object.entries(result.kernels).slice(0, 12)) {
       print(`  ${name}`, `${milliseconds} ms`, `${calls} x`);
+    }
+  }
   return result;
 }
 
@@ -142,13 +150,17 @@ function compareLengths() {
     const workload = { configuration: 'wide', forward: false, length, batch: TOKENS / length } as const;
     const time = (attention: Workload['attention']) => {
       // Exact attention's time grows with the length: past this one, a single step takes a minute.
-      if (attention === 'softmax' && length > 8192) return undefined;
+      if (attention === 'softmax' && length > 8192) {
+        return undefined;
+      }
       const { cpuSecondsPerStep } = measure({ ...workload, attention }, 1);
       return Number(((cpuSecondsPerStep / TOKENS) * 1e6).toFixed(2));
     };
     const linear = time('favor-relu')!;
     const exact = time('softmax');
-    if (exact !== undefined && linear < exact) crossover ??= length;
+    if (exact !== undefined && linear < exact) {
+      crossover ??= length;
+    }
     print(`L = ${length}`, linear, exact);
     results.push({ length, favorRelu: linear, softmax: exact });
   }
@@ -159,11 +171,16 @@ function compareLengths() {
 const report: Record<string, unknown> = { peer: peer?.script, rounds, seconds };
 if (parts.includes('training') || parts.includes('inference')) {
   print('tokens/s', 'ours', 'peer', 'ratio', 'CPU ratio', 'MB', 'MB of peer');
-  if (!peer) console.error('(no peer: give --python a Python that has torch, and --peer torch_peer.py)');
+  if (!peer) {
+    console.error('(no peer: give --python a Python that has torch, and --peer torch_peer.py)');
+  }
 }
-if (parts.includes('training')) report.training = wanted.map((name) => compare(name, false));
-if (parts.includes('inference'))
+if (parts.includes('training')) {
+  report.training = wanted.map((name) => compare(name, false));
+}
+if (parts.includes('inference')) {
   report.inference = wanted.filter((name) => name !== 'paper').map((name) => compare(name, true));
+}
 if (parts.includes('length')) {
   print('µs per token', 'favor-relu', 'softmax');
   report.length = compareLengths();

@@ -15,7 +15,9 @@ import { buildStore } from '../../dist/data/build.js';
 import { readFasta } from '../../dist/data/fasta.js';
 
 const [file, ...sizes] = process.argv.slice(2);
-if (!file) throw new Error('usage: node test/bench/build-memory.mjs FASTA [megabytes …]');
+if (!file) {
+  throw new Error('usage: node test/bench/build-memory.mjs FASTA [megabytes …]');
+}
 
 /** The file's records over and over, each time with other identifiers and the sequences turned by a letter. */
 async function* repeat(bytes) {
@@ -26,7 +28,9 @@ async function* repeat(bytes) {
       const chunk = Buffer.from(`>${id}_${round}\n${sequence.slice(turn)}${sequence.slice(0, turn)}\n`);
       written += chunk.length;
       yield chunk;
-      if (written >= bytes) return;
+      if (written >= bytes) {
+        return;
+      }
     }
   }
 }

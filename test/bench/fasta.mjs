@@ -16,7 +16,9 @@ import { readProteins } from '../../dist/data/proteins.js';
 
 const bionode = createRequire(import.meta.url)('bionode-fasta');
 const [file] = process.argv.slice(2);
-if (!file) throw new Error('usage: node test/bench/fasta.mjs FASTA.gz');
+if (!file) {
+  throw new Error('usage: node test/bench/fasta.mjs FASTA.gz');
+}
 
 async function count(records) {
   const counts = { sequences: 0, residues: 0 };
@@ -46,9 +48,12 @@ async function* lines() {
   const input = file.endsWith('.gz') ? compressed.pipe(createGunzip()) : compressed;
   let parts = [];
   for await (const line of createInterface({ input })) {
-    if (!line.startsWith('>')) parts.push(line);
-    else {
-      if (parts.length > 0) yield { sequence: parts.join('') };
+    if (!line.startsWith('>')) {
+      parts.push(line);
+    } else {
+      if (parts.length > 0) {
+        yield { sequence: parts.join('') };
+      }
       parts = [];
     }
   }

@@ -20,7 +20,9 @@ const { values: options } = parseArgs({
   },
 });
 const addon = loadAddon();
-if (options.threads) addon.setThreads(Number(options.threads));
+if (options.threads) {
+  addon.setThreads(Number(options.threads));
+}
 
 const square = { name: 'square', m: 1024, n: 1024, k: 1024 };
 const shapes = [square, { name: 'tall', m: 4096, n: 512, k: 1024 }, { name: 'one row', m: 1, n: 512, k: 512 }];
@@ -56,8 +58,9 @@ for (const [batch, heads, length, size] of [
   const heads_ = { batch, heads, length, size };
   shapes.push({ name: `${name} kTv`, m: size, n: size, k: length, transposeA: true, ...heads_, kind: 'kv' });
   shapes.push({ name: `${name} q(kv)`, m: length, n: size, k: size, ...heads_, kind: 'qs' });
-  if (length <= 1024)
+  if (length <= 1024) {
     shapes.push({ name: `${name} qkT`, m: length, n: length, k: size, transposeB: true, ...heads_, kind: 'qk' });
+  }
 }
 
 function random(count) {
@@ -87,8 +90,12 @@ function prepare(shape) {
     innerStride: rows * columns,
   });
   const common = { m, n, k, batch: [batch, heads], c: contiguous(m, n), transposeA, transposeB };
-  if (kind === 'kv') return () => gemm({ ...common, a: head(1), b: head(2) });
-  if (kind === 'qk') return () => gemm({ ...common, a: head(0), b: head(1) });
+  if (kind === 'kv') {
+    return () => gemm({ ...common, a: head(1), b: head(2) });
+  }
+  if (kind === 'qk') {
+    return () => gemm({ ...common, a: head(0), b: head(1) });
+  }
   const state = contiguous(size, size);
   const out = { data: random(batch * length * width), stride: width, outerStride: length * width, innerStride: size };
   return () => gemm({ ...common, a: head(0), b: state, c: out });
@@ -137,7 +144,9 @@ const replies = peer && createInterface({ input: peer.stdout })[Symbol.asyncIter
 async function measurePeer(shape, seconds) {
   peer.stdin.write(`${JSON.stringify({ ...shape, seconds, threads: addon.threads() })}\n`);
   const { value, done } = await replies.next();
-  if (done) throw new Error(`${options.python} ended: does it have torch?`);
+  if (done) {
+    throw new Error(`${options.python} ended: does it have torch?`);
+  }
   return JSON.parse(value);
 }
 
@@ -151,7 +160,9 @@ for (const shape of shapes.filter(({ name }) => name.includes(options.only))) {
   const [ours, theirs] = [[], []];
   for (let i = 0; i < Number(options.rounds); i++) {
     ours.push(measure(run, Number(options.seconds)));
-    if (peer) theirs.push(await measurePeer(shape, Number(options.seconds)));
+    if (peer) {
+      theirs.push(await measurePeer(shape, Number(options.seconds)));
+    }
   }
   const figures = (kind) => {
     const gflops = (rounds) => round(operations / median(rounds.map((each) => each[kind])) / 1e9, 1);
@@ -168,7 +179,9 @@ for (const shape of shapes.filter(({ name }) => name.includes(options.only))) {
     mean: figures('mean'),
     best: figures('best'),
   });
-  if (process.stderr.isTTY) process.stderr.write(`${JSON.stringify(results.at(-1))}\n`);
+  if (process.stderr.isTTY) {
+    process.stderr.write(`${JSON.stringify(results.at(-1))}\n`);
+  }
 }
 peer?.stdin.end();
 console.log(

@@ -22,7 +22,9 @@ const random = new Random(1);
 const ids = Int32Array.from({ length: batch * length }, () => 4 + (random.uint32() % 20));
 const step = workload.forward ? inference(model) : await training(model);
 
-for (let i = 0; i < WARM_UP; i++) await step();
+for (let i = 0; i < WARM_UP; i++) {
+  await step();
+}
 const times = workload.profile ? profileKernels(engine.backend) : undefined;
 const durations: number[] = [];
 const start = performance.now();

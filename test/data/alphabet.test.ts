@@ -64,7 +64,7 @@ test('bytes are ids in their order, behind the special tokens', () => {
     }),
   );
   const swapped = [...BYTES.tokens];
-  [swapped[10], swapped[11]] = [swapped[11]!, swapped[10]!];
+  [swapped[10], swapped[11]] = [swapped[11], swapped[10]];
   expect(() => new Alphabet(swapped, 'vocab.txt')).toThrow(/vocab.txt: token <0x06> does not follow/);
 });
 

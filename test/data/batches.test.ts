@@ -33,7 +33,9 @@ function take(
   const batches: TrainingBatch[] = [];
   for (const batch of trainingBatches(source, options, cursor)) {
     batches.push(batch);
-    if (batches.length === count) break;
+    if (batches.length === count) {
+      break;
+    }
   }
   return batches;
 }
@@ -43,7 +45,9 @@ function firstEpoch(source: ReturnType<typeof proteins>['source'], options: Trai
   const batches: TrainingBatch[] = [];
   for (const batch of trainingBatches(source, options)) {
     batches.push(batch);
-    if (batch.cursor.epoch > 0) break;
+    if (batch.cursor.epoch > 0) {
+      break;
+    }
   }
   return batches;
 }
@@ -52,7 +56,7 @@ function firstEpoch(source: ReturnType<typeof proteins>['source'], options: Trai
 function rows(batch: TokenBatch): string[] {
   const ids = batch.ids.slice();
   batch.positions.forEach((position, i) => {
-    ids[position] = batch.labels[i]!;
+    ids[position] = batch.labels[i];
   });
   return Array.from({ length: batch.batch }, (_, r) => {
     const row = ids.subarray(r * batch.length, (r + 1) * batch.length);
@@ -68,10 +72,13 @@ describe('single', () => {
     expect(seen.toSorted((a, b) => a - b)).toEqual(records.map((_, i) => i));
     for (const batch of batches) {
       rows(batch).forEach((row, r) => {
-        const whole = `<cls>${records[batch.sequences[r]!]!.sequence}<eos>`;
-        const tokens = PROTEIN.encode(records[batch.sequences[r]!]!.sequence).length;
-        if (tokens <= 256) expect(row).toBe(whole);
-        else expect(whole).toContain(row);
+        const whole = `<cls>${records[batch.sequences[r]].sequence}<eos>`;
+        const tokens = PROTEIN.encode(records[batch.sequences[r]].sequence).length;
+        if (tokens <= 256) {
+          expect(row).toBe(whole);
+        } else {
+          expect(whole).toContain(row);
+        }
       });
     }
   });
@@ -87,7 +94,9 @@ describe('single', () => {
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
     const places = batches.reduce((sum, batch) => sum + batch.batch * batch.length, 0);
     expect(tokens / places).toBeGreaterThan(0.9);
-    for (const { ids, tokens } of batches) expect(ids.filter((id) => id !== PROTEIN.pad).length).toBe(tokens);
+    for (const { ids, tokens } of batches) {
+      expect(ids.filter((id) => id !== PROTEIN.pad).length).toBe(tokens);
+    }
   });
 
   test('the next epoch has another order and other masks', () => {
@@ -150,7 +159,7 @@ test('causal: each position predicts the next token', () => {
   const { source, records } = proteins(20, 60);
   for (const batch of firstEpoch(source, { length: 64, tokensPerBatch: 512, objective: 'causal' })) {
     expect([...batch.positions].map((position) => batch.ids[position + 1])).toEqual([...batch.labels]);
-    const expected = [...batch.sequences].reduce((sum, s) => sum + records[s]!.sequence.length + 1, 0);
+    const expected = [...batch.sequences].reduce((sum, s) => sum + records[s].sequence.length + 1, 0);
     expect(batch.positions.length).toBe(expected);
   }
 });
@@ -171,7 +180,7 @@ test('a stream resumes exactly from the cursor of any batch', () => {
       ({ count, stop, ...options }) => {
         const { source } = proteins(count, 150);
         const whole = take(source, options, 16);
-        const cursor = JSON.parse(JSON.stringify(whole[stop]!.cursor));
+        const cursor = JSON.parse(JSON.stringify(whole[stop].cursor));
         expect(take(source, options, 15 - stop, cursor)).toEqual(whole.slice(stop + 1));
       },
     ),
@@ -228,9 +237,11 @@ describe('evaluation', () => {
     let predicted = 0;
     for (const batch of batches.flatMap((batch) => microBatches(batch, 1))) {
       predicted += batch.positions.length;
-      const text = rows(batch)[0]!;
+      const text = rows(batch)[0];
       const inside = !text.startsWith('<cls>') && !text.endsWith('<eos>');
-      if (inside) expect(batch.positions.every((position) => position >= 16 && position <= 48)).toBe(true);
+      if (inside) {
+        expect(batch.positions.every((position) => position >= 16 && position <= 48)).toBe(true);
+      }
     }
     expect(predicted).toBe(total - 2);
   });

@@ -23,7 +23,9 @@ test('well-formed files have the records that bionode-fasta reads', async () => 
       .on('end', () => resolve(records));
   });
   const ours: { id: string; seq: string }[] = [];
-  for await (const { description, sequence } of readFasta(path)) ours.push({ id: description, seq: sequence });
+  for await (const { description, sequence } of readFasta(path)) {
+    ours.push({ id: description, seq: sequence });
+  }
   expect(ours).toEqual(theirs);
   expect(ours.map(({ seq }) => seq)).toEqual(sequences);
 });

@@ -22,7 +22,9 @@ async function read(bytes: Buffer, chunk: number): Promise<BiopythonRecord[]> {
     }
   } catch (error) {
     // Text without any record, which Biopython gives as no records.
-    if (!/no FASTA record/.test((error as Error).message)) throw error;
+    if (!/no FASTA record/.test((error as Error).message)) {
+      throw error;
+    }
   }
   return records;
 }
@@ -81,5 +83,7 @@ const cases: { text: string; records: BiopythonRecord[] }[] = JSON.parse(
 );
 
 test.each(cases)('as Biopython 1.80 reads $text', async ({ text, records }) => {
-  for (const chunk of [1, 2, 3, 1000]) expect(await read(Buffer.from(text), chunk)).toEqual(records);
+  for (const chunk of [1, 2, 3, 1000]) {
+    expect(await read(Buffer.from(text), chunk)).toEqual(records);
+  }
 });

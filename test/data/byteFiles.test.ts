@@ -43,7 +43,9 @@ describe('documents', () => {
         const documents = await read(chunks, { cut });
         expect(Buffer.concat(documents.map(({ bytes }) => bytes))).toEqual(all);
         expect(documents.length).toBe(Math.ceil(all.length / cut));
-        for (const { bytes } of documents.slice(0, -1)) expect(bytes.length).toBe(cut);
+        for (const { bytes } of documents.slice(0, -1)) {
+          expect(bytes.length).toBe(cut);
+        }
         for (const { id, bytes } of documents) {
           const [from, to] = id === '-' ? [1, all.length] : id.slice(2).split('-').map(Number);
           expect(all.subarray(from! - 1, to)).toEqual(bytes);
@@ -64,7 +66,7 @@ describe('documents', () => {
         const documents = await read(chunks, { lines: true });
         expect(documents.map(({ bytes }) => bytes.toString('latin1'))).toEqual(expected);
         for (const { id, bytes } of documents) {
-          expect(lines[Number(id.slice(2)) - 1]!.replace(/\r$/, '')).toBe(bytes.toString('latin1'));
+          expect(lines[Number(id.slice(2)) - 1].replace(/\r$/, '')).toBe(bytes.toString('latin1'));
         }
       }),
     );
@@ -78,13 +80,15 @@ describe('documents', () => {
   test('of gzip are decompressed, and a truncated one is an error', async () => {
     const bytes = readFileSync(new URL('../../LICENSE', import.meta.url));
     const zipped = gzipSync(bytes);
-    expect((await read([zipped]))[0]!.bytes).toEqual(bytes);
+    expect((await read([zipped]))[0].bytes).toEqual(bytes);
     await expect(read([zipped.subarray(0, -20)])).rejects.toThrow(/^-: the gzip file ends too early, after/);
   });
 
   test('of a file that is missing are an error', async () => {
     const missing = async () => {
-      for await (const _ of readByteFiles(['no/such'])) expect.unreachable();
+      for await (const _ of readByteFiles(['no/such'])) {
+        expect.unreachable();
+      }
     };
     await expect(missing()).rejects.toThrow(new InputError('no/such: no such file; check the path'));
   });

@@ -21,7 +21,9 @@ test('the sample has the numbers of its README', async () => {
 test('every file is free of warnings, and no example is in the sample', async () => {
   const sample = new Set<string>();
   const warnings = new Warnings({ strict: true });
-  for await (const { sequence } of readProteins(SAMPLE, { warnings, duplicates: 'error' })) sample.add(sequence);
+  for await (const { sequence } of readProteins(SAMPLE, { warnings, duplicates: 'error' })) {
+    sample.add(sequence);
+  }
   const examples = readdirSync(path('.')).filter((name) => name.endsWith('.fasta'));
   expect(examples).toEqual(['spink1.fasta', 'sumo.fasta']);
   for await (const { sequence } of readProteins(examples.map(path), { warnings })) {

@@ -20,7 +20,9 @@ function file(content: string | Uint8Array, name = `${files++}.fasta`): string {
 
 async function read(source: FileSource | FileSource[], options?: FastaOptions): Promise<FastaRecord[]> {
   const records: FastaRecord[] = [];
-  for await (const record of readFasta(source, options)) records.push(record);
+  for await (const record of readFasta(source, options)) {
+    records.push(record);
+  }
   return records;
 }
 
@@ -96,7 +98,11 @@ test('counts the bytes that it read, before decompression', async () => {
 
 test('stopping early closes the file', async () => {
   const path = file(gzipSync(Array.from({ length: 10_000 }, (_, i) => `>r${i}\nMKTVRQG\n`).join('')));
-  for (let i = 0; i < 20; i++) for await (const _ of readFasta(path)) break;
+  for (let i = 0; i < 20; i++) {
+    for await (const _ of readFasta(path)) {
+      break;
+    }
+  }
 });
 
 describe('what is wrong with a file', () => {

@@ -24,10 +24,14 @@ test('masked for training: rates are 15 % of the letters, of those 80/10/10', ()
     selected += positions.length;
     positions.forEach((position, i) => {
       expect(labels[i]).toBe(tokens[position]);
-      const id = ids[position]!;
-      if (id === PROTEIN.mask) masked++;
-      else if (id === tokens[position]) kept++;
-      else replacements.set(id, (replacements.get(id) ?? 0) + 1);
+      const id = ids[position];
+      if (id === PROTEIN.mask) {
+        masked++;
+      } else if (id === tokens[position]) {
+        kept++;
+      } else {
+        replacements.set(id, (replacements.get(id) ?? 0) + 1);
+      }
     });
   }
   const replaced = [...replacements.values()].reduce((a, b) => a + b);
@@ -40,7 +44,9 @@ test('masked for training: rates are 15 % of the letters, of those 80/10/10', ()
   near(kept / selected, 0.1 + 0.1 / 20, selected);
   expect([...replacements.keys()].every((id) => PROTEIN.residues.includes(id))).toBe(true);
   expect(replacements.size).toBe(20);
-  for (const count of replacements.values()) near(count / replaced, 1 / 20, replaced);
+  for (const count of replacements.values()) {
+    near(count / replaced, 1 / 20, replaced);
+  }
 });
 
 describe.each(['training', 'evaluation'] as const)('masked for %s', (kind) => {
@@ -58,8 +64,8 @@ describe.each(['training', 'evaluation'] as const)('masked for %s', (kind) => {
         expect(ids.at(-1)).toBe(PROTEIN.eos);
         const restored = ids.slice();
         positions.forEach((position, i) => {
-          expect(PROTEIN.isLetter(labels[i]!)).toBe(true);
-          restored[position] = labels[i]!;
+          expect(PROTEIN.isLetter(labels[i])).toBe(true);
+          restored[position] = labels[i];
         });
         expect(restored).toEqual(tokens);
       }),

@@ -16,7 +16,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 async function read(text: string | Buffer, options?: LetterOptions): Promise<SequenceRecord[]> {
   const records: SequenceRecord[] = [];
-  for await (const record of readNucleotides(Readable.from([Buffer.from(text)]), options)) records.push(record);
+  for await (const record of readNucleotides(Readable.from([Buffer.from(text)]), options)) {
+    records.push(record);
+  }
   return records;
 }
 
@@ -99,7 +101,9 @@ print(json.dumps([[str(r.seq.upper()).replace('U', 'T') for r in SeqIO.parse(p, 
     const expected = runBiopython(script, paths) as string[][];
     for (const [i, path] of paths.entries()) {
       const found: string[] = [];
-      for await (const { sequence } of readNucleotides(path)) found.push(sequence);
+      for await (const { sequence } of readNucleotides(path)) {
+        found.push(sequence);
+      }
       expect(found).toEqual(expected[i]);
     }
   });

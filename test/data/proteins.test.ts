@@ -9,7 +9,9 @@ import { Warnings } from '../../src/data/warnings.js';
 
 async function read(text: string, options?: ProteinOptions): Promise<ProteinRecord[]> {
   const records: ProteinRecord[] = [];
-  for await (const record of readProteins(Readable.from([Buffer.from(text)]), options)) records.push(record);
+  for await (const record of readProteins(Readable.from([Buffer.from(text)]), options)) {
+    records.push(record);
+  }
   return records;
 }
 

@@ -15,7 +15,9 @@ describe('Random', () => {
 
   test('continues from a saved state', () => {
     const random = new Random(7, 1);
-    for (let i = 0; i < 100; i++) random.normal();
+    for (let i = 0; i < 100; i++) {
+      random.normal();
+    }
     const copy = Random.fromState(JSON.parse(JSON.stringify(random.state)));
     const take = (r: Random) => Array.from({ length: 50 }, () => r.uniform());
     expect(take(copy)).toEqual(take(random));
@@ -46,7 +48,9 @@ describe('Random', () => {
     expect(Math.abs(normal.mean)).toBeLessThan(0.01);
     expect(Math.abs(normal.variance - 1)).toBeLessThan(0.02);
     const counts = new Array(20).fill(0);
-    for (let i = 0; i < n; i++) counts[random.int(20)]++;
+    for (let i = 0; i < n; i++) {
+      counts[random.int(20)]++;
+    }
     const chiSquare = counts.reduce((sum, count) => sum + (count - n / 20) ** 2 / (n / 20), 0);
     // 99.9 % quantile of the chi-square distribution with 19 degrees of freedom.
     expect(chiSquare).toBeLessThan(43.82);
@@ -81,8 +85,12 @@ describe('Permutation', () => {
     let neighbours = 0;
     let equal = 0;
     for (let i = 0; i + 1 < 10_000; i++) {
-      if (Math.abs(order.at(i) - order.at(i + 1)) === 1) neighbours++;
-      if (order.at(i) === other.at(i)) equal++;
+      if (Math.abs(order.at(i) - order.at(i + 1)) === 1) {
+        neighbours++;
+      }
+      if (order.at(i) === other.at(i)) {
+        equal++;
+      }
     }
     // Both are Poisson with means 2 and 1 for a random order.
     expect(neighbours).toBeLessThan(10);

@@ -106,9 +106,9 @@ test('nucleotides: pretrain, score, attention and embed', SLOW, async () => {
     .trim()
     .split('\n')
     .map((row) => row.split(','));
-  expect(cells[1]![2]).toBe(rows[0]![5]);
-  expect(cells[2]![2]).toBe(rows[1]![6]);
-  expect(cells[3]![2]).toBe('');
+  expect(cells[1][2]).toBe(rows[0][5]);
+  expect(cells[2][2]).toBe(rows[1][6]);
+  expect(cells[3][2]).toBe('');
 
   const pairs = ['attention', path('gene.fna'), '--model', run, '--top', '3', '--average', 'both'];
   expect((await runCli(pairs, { env })).stdout).toMatch(/^sequence_id,.*\ngene,mean,mean,\d,[ACGTN],/);

@@ -127,7 +127,9 @@ describe('bad input is one line, exit code 1, and leaves nothing behind', () => 
     const ended = once(child, 'close');
     child.stdin.write(proteins);
     // The temporary folder shows that the build is under way.
-    while (readdirSync(folder).length === 0) await setTimeout(20);
+    while (readdirSync(folder).length === 0) {
+      await setTimeout(20);
+    }
     child.kill('SIGINT');
     const stderr = await text(child.stderr);
     expect([await ended, stderr]).toEqual([[1, null], 'error: interrupted; nothing was written\n']);
@@ -200,7 +202,9 @@ describe('data cache', () => {
     expect(await run(['cache'])).toEqual({ code: 0, signal: null, stdout: `${cache}: 0 MB\n`, stderr: '' });
     write('a.fasta', proteins);
     write('b.fasta', `${proteins}>more\nMKTVRQG\n`);
-    for (const name of ['a', 'b']) (await cacheStore(join(folder, `${name}.fasta`))).store.close();
+    for (const name of ['a', 'b']) {
+      (await cacheStore(join(folder, `${name}.fasta`))).store.close();
+    }
     mkdirSync(join(cache, '.input-killed'));
     const [old] = (await listCache()).filter(({ manifest }) => manifest?.sequences === 20);
     const then = new Date(Date.now() - 40 * 86_400_000);

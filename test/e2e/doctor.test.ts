@@ -10,8 +10,11 @@ test('doctor lists the engines, and measures those that run', async () => {
   expect(engines.length).toBeGreaterThan(0);
   for (const engine of engines) {
     expect(DEVICES).toContain(engine.device);
-    if (engine.usable) expect(engine.gflops).toBeGreaterThan(0);
-    else expect(engine.reason).toBeTruthy();
+    if (engine.usable) {
+      expect(engine.gflops).toBeGreaterThan(0);
+    } else {
+      expect(engine.reason).toBeTruthy();
+    }
   }
   expect(engines.filter((engine) => engine.default)).toHaveLength(1);
 });

@@ -41,7 +41,9 @@ const embed = async (name: string, ...args: string[]) => {
 };
 const expected = async (pool: Pool) => {
   const vectors: Float32Array[] = [];
-  for await (const vector of embedSequences(network, Object.values(sequences), { pool })) vectors.push(vector);
+  for await (const vector of embedSequences(network, Object.values(sequences), { pool })) {
+    vectors.push(vector);
+  }
   return vectors;
 };
 const same = (actual: ArrayLike<number>, wanted: ArrayLike<number>) =>
@@ -86,7 +88,7 @@ describe('embed', () => {
     const { tensors } = readSafetensors((await embed('none.safetensors', '--pool', 'none')).out);
     Object.entries(sequences).forEach(([id, sequence], i) => {
       expect(tensors.get(id)!.shape).toEqual([sequence.length, 16]);
-      same(tensors.get(id)!.data as Float32Array, vectors[i]!);
+      same(tensors.get(id)!.data as Float32Array, vectors[i]);
     });
     const table = fromArrow(readFileSync((await embed('none.arrow', '--pool', 'none')).out));
     expect([...table.array('residue')].join('')).toBe(Object.values(sequences).join(''));
@@ -95,7 +97,7 @@ describe('embed', () => {
     const entry = npz.indexOf('P2.npy') + 'P2.npy'.length;
     const { shape, values } = readNpy(npz.subarray(entry, entry + 128 + 2 * 16 * 4));
     expect(shape).toEqual([2, 16]);
-    same(values, vectors[1]!);
+    same(values, vectors[1]);
   });
 
   it.each<[string, string, string[], number, RegExp]>([

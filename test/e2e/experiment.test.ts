@@ -45,12 +45,16 @@ describe('experiment compare', () => {
   it('is killed, goes on where it was, and ends with a table and figures', { timeout: 300_000 }, async () => {
     // Killed hard in its first cell, whose process is left to find out by itself.
     const { process: killed, result: nothing } = startCli(compare, { env });
-    while (cells().length < 1 && killed.exitCode === null) await new Promise((done) => setTimeout(done, 50));
+    while (cells().length < 1 && killed.exitCode === null) {
+      await new Promise((done) => setTimeout(done, 50));
+    }
     killed.kill('SIGKILL');
     expect((await nothing).signal).toBe('SIGKILL');
     // Stopped once a cell is done and another begun.
     const { process: first, result } = startCli(compare, { env });
-    while (cells().length < 2 && first.exitCode === null) await new Promise((done) => setTimeout(done, 50));
+    while (cells().length < 2 && first.exitCode === null) {
+      await new Promise((done) => setTimeout(done, 50));
+    }
     first.kill('SIGINT');
     const stopped = await result;
     expect(stopped.code).toBe(130);
@@ -67,7 +71,7 @@ describe('experiment compare', () => {
     const results = JSON.parse(readFileSync(path('out/results.json'), 'utf8'));
     const row = (attention: string, objective: string) =>
       results.rows.find((one: Record<string, unknown>) => one.attention === attention && one.objective === objective);
-    for (const attention of ['Performer-ReLU', 'FAVOR+', 'Transformer'])
+    for (const attention of ['Performer-ReLU', 'FAVOR+', 'Transformer']) {
       for (const objective of ['masked', 'causal']) {
         expect(row(attention, objective)).toMatchObject({ seeds: 2, diverged: 0, failed: 0 });
         for (const figure of ['testAccuracy', 'oodAccuracy', 'testPerplexity', 'tokensPerSecond', 'peakMemory']) {
@@ -76,6 +80,7 @@ describe('experiment compare', () => {
           expect(deviation).toBeGreaterThanOrEqual(0);
         }
       }
+    }
     expect(row('residue frequencies', 'masked').testAccuracy.mean).toBeGreaterThan(0);
     expect(row('Linformer', 'causal')).toBeUndefined();
     expect(row('Overflow', 'masked')).toMatchObject({ seeds: 0, diverged: 2, testAccuracy: null });
@@ -100,8 +105,9 @@ describe('experiment compare', () => {
     expect(whole.stdout.split('\n')[0]).toContain('testAccuracy,testAccuracyDeviation');
     expect(results.redraws).toEqual([['FAVOR+', 'FAVOR+, drawn once']]);
     const perObjective = ['curves', 'redraw', 'transfer'].flatMap((name) => [`${name}-masked`, `${name}-causal`]);
-    for (const name of [...perObjective, 'time-length', 'memory-length'])
+    for (const name of [...perObjective, 'time-length', 'memory-length']) {
       expect(existsSync(path(`out/figures/${name}.svg`))).toBe(true);
+    }
     expect(readFileSync(path('out/report.html'), 'utf8')).toContain('Comparison of attentions');
 
     // Results of other data must not stand beside these.

@@ -32,7 +32,7 @@ beforeAll(async () => {
   const random = new Random(1);
   const rows = [...singleSubstitutions(WILD_TYPE, 'ACDEFGHIKLMNPQRSTVWY')]
     .filter(() => random.uniform() < 0.3)
-    .map(({ name, edits }) => `${name},${(edits[0]!.start % 5) + random.uniform()}`);
+    .map(({ name, edits }) => `${name},${(edits[0].start % 5) + random.uniform()}`);
   writeFileSync(assay, `mutant,DMS_score\n${rows.join('\n')}\n`);
   writeFileSync(long, `sequence,label\nMKT,a\n${'MKT'.repeat(500)},b\n`);
   writeFileSync(fasta, `>wt\n${WILD_TYPE}\n`);
@@ -59,7 +59,7 @@ describe('finetune', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const rows = fromCSV(stdout).objects() as Record<string, string & number>[];
     expect(rows).toHaveLength(3 * (2 * 4 + 2));
-    expect(Object.keys(rows[0]!)).toEqual(
+    expect(Object.keys(rows[0])).toEqual(
       'assay method split fold train test spearman auc mcc ndcg top_recall'.split(' '),
     );
     const best = rows.find(({ method, split, fold }) => method === 'one-hot' && split === 'random' && fold === 'all')!;
@@ -87,10 +87,10 @@ describe('finetune', () => {
       string,
       number
     >[];
-    const of = (row: number, letter: string) => matrix[row]![letter]!;
+    const of = (row: number, letter: string) => matrix[row][letter];
     const shown = [of(1, 'A'), of(1, 'L'), of(1, 'K'), of(0, 'M')];
     shown.forEach((value, i) => {
-      expect(value).toBeCloseTo(Number(values[[0, 1, 3, 3][i]!]), 5);
+      expect(value).toBeCloseTo(Number(values[[0, 1, 3, 3][i]]), 5);
     });
     expect(of(1, 'K')).not.toBe(0);
     const other = join(folder, 'other.fasta');
@@ -118,9 +118,9 @@ describe('finetune', () => {
     loaded.dispose();
     const lines = scored.stdout.trimEnd().split('\n').slice(1);
     lines.forEach((line, i) => {
-      expect(Number(line.split(',')[2])).toBeCloseTo(expected[i]!, 4);
+      expect(Number(line.split(',')[2])).toBeCloseTo(expected[i], 4);
     });
-    expect(Math.max(...expected.map((value, i) => Math.abs(value - other[i]!)))).toBeGreaterThan(0.001);
+    expect(Math.max(...expected.map((value, i) => Math.abs(value - other[i])))).toBeGreaterThan(0.001);
   });
 
   it('classifies sequences and residues, and scores with the saved heads', async () => {

@@ -44,7 +44,9 @@ describe.each(['webgpu', 'tensorflow'] as const)('pretrain --device %s', (device
       const actual = await losses(device, '--precision', 'f32');
       expect(expected.length).toBeGreaterThanOrEqual(20);
       expect(actual).toHaveLength(expected.length);
-      for (const [step, loss] of actual.entries()) expect(Math.abs(loss / expected[step] - 1)).toBeLessThan(1e-3);
+      for (const [step, loss] of actual.entries()) {
+        expect(Math.abs(loss / expected[step] - 1)).toBeLessThan(1e-3);
+      }
     },
     900_000,
   );

@@ -40,8 +40,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('protein-lm attention', () => {
   it('writes the same maps in every format', async () => {
-    for (const name of ['maps.npz', 'maps.safetensors'])
+    for (const name of ['maps.npz', 'maps.safetensors']) {
       await ok('attention', at('two.fasta'), '--model', at('model'), '--out', at(name));
+    }
     const { tensors, metadata } = readSafetensors(at('maps.safetensors'));
     const { shape } = tensors.get('spink1')!;
     const data = tensors.get('spink1')!.data as Float32Array;
@@ -190,15 +191,21 @@ describe('reports of what the commands write', { timeout: 240_000 }, () => {
 
   /** Opens a page where there is a browser: it draws everything, without faults and without the network. */
   async function look(html: string, charts: number): Promise<void> {
-    if (!browser) return;
+    if (!browser) {
+      return;
+    }
     const page = await browser.newPage();
     const faults: string[] = [];
     page.on('pageerror', (error) => faults.push(error.message));
     page.on('console', (message) => {
-      if (message.type() === 'error') faults.push(message.text());
+      if (message.type() === 'error') {
+        faults.push(message.text());
+      }
     });
     page.on('request', (request) => {
-      if (!/^(file|data|blob):/.test(request.url())) faults.push(request.url());
+      if (!/^(file|data|blob):/.test(request.url())) {
+        faults.push(request.url());
+      }
     });
     await page.goto(`file://${html}`);
     await page.waitForSelector('html[data-ready]', { state: 'attached' });
@@ -213,8 +220,9 @@ describe('reports of what the commands write', { timeout: 240_000 }, () => {
     await ok('report', at(source), '--out', html, '--charts', figures, ...args);
     const files = readdirSync(figures);
     expect(files.filter((name) => name.endsWith('.svg'))).toHaveLength(charts);
-    for (const png of files.filter((name) => name.endsWith('.png')))
+    for (const png of files.filter((name) => name.endsWith('.png'))) {
       expect(decode(readFileSync(join(figures, png))).width).toBeGreaterThan(200);
+    }
     await look(html, charts);
     return readFileSync(html, 'utf8');
   }

@@ -25,13 +25,16 @@ test(
   'one process at a time writes a run, and a killed one does not stand in the way',
   async () => {
     const first = startCli([...NEW, ...ENDLESS], { env });
-    while (!latestCheckpoint(run)) await sleep(20);
+    while (!latestCheckpoint(run)) {
+      await sleep(20);
+    }
     const refused = `error: ${run}: process ${first.process.pid} is writing it (${run}/.lock); wait for its end, or stop it\n`;
     for (const args of [
       [...RESUMED, ...ENDLESS],
       [...NEW, '--steps', '5'],
-    ])
+    ]) {
       expect(await runCli(args, { env })).toEqual({ code: 1, signal: null, stdout: '', stderr: refused });
+    }
     first.process.kill('SIGKILL');
     await first.result;
     expect(ownerOf()).toBe(first.process.pid);
@@ -39,14 +42,19 @@ test(
     // Four at once find the dead one's lock: one goes on, the others name it.
     const all = [1, 2, 3, 4].map(() => startCli([...RESUMED, ...ENDLESS], { env }));
     const ended: CliResult[] = [];
-    for (const { result } of all) result.then((end) => ended.push(end));
-    while (ended.length < 3) await sleep(20);
+    for (const { result } of all) {
+      result.then((end) => ended.push(end));
+    }
+    while (ended.length < 3) {
+      await sleep(20);
+    }
     const winner = all.filter(({ process: { exitCode } }) => exitCode === null);
     expect(winner).toHaveLength(1);
     const { pid } = winner[0].process;
     expect(ownerOf()).toBe(pid);
-    for (const loser of ended)
+    for (const loser of ended) {
       expect(loser).toMatchObject({ code: 1, stderr: expect.stringContaining(`process ${pid} is writing it`) });
+    }
     winner[0].process.kill('SIGINT');
     expect(await winner[0].result).toMatchObject({ code: 130 });
     expect(readdirSync(run).filter((name) => name.startsWith('.'))).toEqual([]);

@@ -13,7 +13,9 @@ adapter.requestDevice = async function (...args) {
   queue.submit = function (...commands) {
     submit.apply(this, commands);
     submissions += 1;
-    if (submissions === Number(process.env.LOSE_AT)) device.destroy();
+    if (submissions === Number(process.env.LOSE_AT)) {
+      device.destroy();
+    }
   };
   return device;
 };

@@ -119,7 +119,9 @@ test(
     // Without an end, so that the signal always comes before it.
     const { process: child, result } = startCli(pretrain(run, '--steps', '1000000', '--log-every', '1'), { env });
     const metrics = join(run, 'metrics.jsonl');
-    while (!existsSync(metrics) || readFileSync(metrics, 'utf8').length < 100) await sleep(5);
+    while (!existsSync(metrics) || readFileSync(metrics, 'utf8').length < 100) {
+      await sleep(5);
+    }
     child.kill('SIGINT');
     const { code, stderr } = await result;
     expect(code).toBe(130);
@@ -129,7 +131,9 @@ test(
     expect(stderr).toContain(`go on with: protein-lm pretrain --out ${run} --resume`);
     expect(latestCheckpoint(run)!.step).toBe(step);
     const total = Math.max(60, step + 10);
-    if (total !== 60) await runCli(['pretrain', '--out', whole, '--resume', '--steps', String(total)], { env });
+    if (total !== 60) {
+      await runCli(['pretrain', '--out', whole, '--resume', '--steps', String(total)], { env });
+    }
     const resumed = await runCli(['pretrain', '--out', run, '--resume', '--steps', String(total)], { env });
     expect(resumed.code, resumed.stderr).toBe(0);
     for (const name of ['model.safetensors', 'optimizer.safetensors']) {
@@ -151,7 +155,9 @@ test(
     for (let kill = 0; kill < 6; kill++) {
       const { process: child, result } = startCli(args, { env });
       // From the moment on that this process has saved something, at any point of its work.
-      while ((latestCheckpoint(run)?.step ?? -1) <= before) await sleep(2);
+      while ((latestCheckpoint(run)?.step ?? -1) <= before) {
+        await sleep(2);
+      }
       await sleep(random.int(150));
       child.kill('SIGKILL');
       expect((await result).signal).toBe('SIGKILL');

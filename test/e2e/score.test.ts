@@ -50,7 +50,7 @@ describe('score', () => {
     const expected = await scoreVariants([network], ONE, variants);
     rows.forEach((row, i) => {
       expect(row.sequence_id).toBe('sp|P1|ONE');
-      expect(row.score).toBeCloseTo(expected[i]!, 5);
+      expect(row.score).toBeCloseTo(expected[i], 5);
     });
   });
 
@@ -67,10 +67,13 @@ describe('score', () => {
     );
     const lines = stdout.trimEnd().split('\n').slice(1);
     texts.forEach((text, i) => {
-      const [, name, value] = lines[i]!.split(',');
+      const [, name, value] = lines[i].split(',');
       expect(name).toBe(text);
-      if (text === 'K25*') expect(value).toBe('');
-      else expect(Number(value)).toBeCloseTo(expected[i]!, 5);
+      if (text === 'K25*') {
+        expect(value).toBe('');
+      } else {
+        expect(Number(value)).toBeCloseTo(expected[i], 5);
+      }
     });
   });
 
@@ -91,7 +94,7 @@ describe('score', () => {
     );
     rowsOf(fasta.stdout).forEach((row, i) => {
       expect(row.variant).toBe('ab'[i]);
-      expect(row.score).toBeCloseTo(expected[i]!, 5);
+      expect(row.score).toBeCloseTo(expected[i], 5);
     });
   });
 
@@ -99,9 +102,9 @@ describe('score', () => {
     const matrix = await score(two, '--model', model, '--matrix');
     const rows = rowsOf(matrix.stdout);
     expect(rows).toHaveLength(10);
-    expect(Object.keys(rows[0]!)).toEqual(['sequence_id', 'position', 'wild_type', ...'ACDEFGHIKLMNPQRSTVWY']);
+    expect(Object.keys(rows[0])).toEqual(['sequence_id', 'position', 'wild_type', ...'ACDEFGHIKLMNPQRSTVWY']);
     expect(rows[1]).toMatchObject({ position: 2, wild_type: 'K', K: 0 });
-    expect(rows[8]!.A).toBeNull();
+    expect(rows[8].A).toBeNull();
     expect(matrix.stderr).toContain('warning: unknown residues');
     const whole = await score(one, '--model', model, '--scheme', 'pseudo-perplexity');
     const [row] = rowsOf(whole.stdout);

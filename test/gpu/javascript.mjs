@@ -58,8 +58,9 @@ for (const [layers, hidden] of [
   [36, 128],
   [12, 128],
   [12, 512],
-])
+]) {
   results.null.push(await measure(await findAdapter('null'), layers, hidden, SETTLED + 20));
+}
 const found = await findAdapter();
 if ('adapter' in found) {
   const name = found.adapter.info.device || found.adapter.info.description;

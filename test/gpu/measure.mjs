@@ -49,11 +49,15 @@ function table(name, title, ...columns) {
   return (...cells) => {
     print(`| ${cells.join(' | ')} |`);
     tables[name].push(Object.fromEntries(columns.map((column, i) => [column, cells[i]])));
-    if (options.tables) writeFileSync(options.tables, JSON.stringify(tables));
+    if (options.tables) {
+      writeFileSync(options.tables, JSON.stringify(tables));
+    }
   };
 }
 const reasonOf = (error) => {
-  if (error.killed) return 'out of time';
+  if (error.killed) {
+    return 'out of time';
+  }
   const lines = String(error.stderr || error.message)
     .trim()
     .split('\n');
@@ -81,7 +85,9 @@ async function goldens() {
     const allowed = halfOf(engine) ? 0.01 : 1e-4;
     for (const name of readdirSync(options.golden)) {
       const folder = join(options.golden, name);
-      if (!existsSync(join(folder, 'model.safetensors'))) continue;
+      if (!existsSync(join(folder, 'model.safetensors'))) {
+        continue;
+      }
       const model = await loadModel(folder);
       const { tensors } = readSafetensors(join(folder, 'expected.safetensors'));
       const { data, shape } = tensors.get('input_ids');
@@ -90,24 +96,29 @@ async function goldens() {
       const expected = tensors.get('logits').data;
       const difference = relativeDifference(await logits.data(), expected, kept, model.config.vocab_size);
       row(halfOf(engine) ? 'f16' : 'f32', name, Number(difference.toExponential(1)), allowed);
-      if (!(difference <= allowed)) wrong++;
+      if (!(difference <= allowed)) {
+        wrong++;
+      }
       logits.dispose();
       model.dispose();
     }
     await engine.stop();
   }
-  if (wrong > 0) throw new Error(`${wrong} golden models disagree: nothing else here means anything`);
+  if (wrong > 0) {
+    throw new Error(`${wrong} golden models disagree: nothing else here means anything`);
+  }
 }
 
 function relativeDifference(actual, expected, rows, width) {
   let largest = 0;
   let difference = 0;
-  for (const r of rows)
+  for (const r of rows) {
     for (let i = r * width; i < (r + 1) * width; i++) {
       largest = Math.max(largest, Math.abs(expected[i]));
       const gap = Math.abs(actual[i] - expected[i]);
       difference = Math.max(difference, Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap);
     }
+  }
   return difference / largest;
 }
 
@@ -122,8 +133,8 @@ async function rates() {
   const columns = ['who', 'what', 'batch x length', 'tokens/s', 'GPU memory, GiB'];
   const row = table('rates', `Rates of ${preset}`, ...columns);
   // The most telling ones first.
-  for (const precision of precisions.toReversed())
-    for (const what of ['training', 'inference'])
+  for (const precision of precisions.toReversed()) {
+    for (const what of ['training', 'inference']) {
       for (const [length, batch] of shapes()) {
         const engine = await start(precision);
         const model = createModel(newConfig({ ...PRESETS[preset], dropout: 0, length }), 0);
@@ -141,7 +152,9 @@ async function rates() {
           },
         };
         const step = work[what];
-        for (let i = 0; i < 2; i++) await step();
+        for (let i = 0; i < 2; i++) {
+          await step();
+        }
         const begun = performance.now();
         let steps = 0;
         let pending = Promise.resolve();
@@ -160,10 +173,14 @@ async function rates() {
         model.dispose();
         await engine.stop();
       }
+    }
+  }
 }
 
 function shapes() {
-  if (small) return [[64, 2]];
+  if (small) {
+    return [[64, 2]];
+  }
   return [
     [1024, 32],
     [8192, 4],
@@ -197,7 +214,9 @@ async function products() {
     const w = tf.randomNormal([outputs, inputs]);
     const dy = tf.randomNormal([rows, outputs]);
     const compute = async () => {
-      for (let i = 0; i < 20; i++) tf.dispose(tf.tidy(() => tf.grads(linear)([x, w], dy)));
+      for (let i = 0; i < 20; i++) {
+        tf.dispose(tf.tidy(() => tf.grads(linear)([x, w], dy)));
+      }
     };
     await tf.backend().measureKernels(compute);
     const times = await tf.backend().measureKernels(compute);
@@ -215,7 +234,9 @@ async function products() {
 }
 
 async function torchProducts(rows, inputs, outputs) {
-  if (small || !options.peer) return undefined;
+  if (small || !options.peer) {
+    return undefined;
+  }
   const code = `
 import json, torch
 x, w, dy = (torch.randn(*s, device="cuda", dtype=torch.bfloat16) for s in ((${rows}, ${inputs}), (${outputs}, ${inputs}), (${rows}, ${outputs})))
@@ -242,7 +263,9 @@ async function main() {
   const temporary = mkdtempSync(join(tmpdir(), 'protein-lm-gpu-'));
   const results = { date: new Date().toISOString(), node: process.version, device: undefined, small, leftOut: {} };
   const keep = () => {
-    if (options.out) writeFileSync(options.out, `${JSON.stringify({ ...results, ...tables }, null, 1)}\n`);
+    if (options.out) {
+      writeFileSync(options.out, `${JSON.stringify({ ...results, ...tables }, null, 1)}\n`);
+    }
   };
   const leave = (what, why) => {
     print(`\nLeft out: ${what} (${why}).`);
@@ -250,9 +273,13 @@ async function main() {
   };
   let failed = false;
   const part = async (name, seconds, compute) => {
-    if (options.parts && !options.parts.split(',').includes(name)) return;
+    if (options.parts && !options.parts.split(',').includes(name)) {
+      return;
+    }
     const limit = Math.floor(Math.min(seconds, remaining()));
-    if (limit < 10) return leave(name, 'out of time');
+    if (limit < 10) {
+      return leave(name, 'out of time');
+    }
     const begun = performance.now();
     try {
       await compute(1000 * limit);
@@ -271,7 +298,9 @@ async function main() {
     try {
       await start(process.execPath, [...args, '--part', name, '--tables', file], { timeout, shown: true });
     } finally {
-      if (existsSync(file)) Object.assign(tables, JSON.parse(readFileSync(file, 'utf8')));
+      if (existsSync(file)) {
+        Object.assign(tables, JSON.parse(readFileSync(file, 'utf8')));
+      }
     }
   };
 
@@ -279,7 +308,9 @@ async function main() {
     const args = ['doctor', '--format', 'json'];
     const { stdout } = await run(process.execPath, [bin, ...args], { timeout, killSignal: 'SIGKILL' });
     const engine = JSON.parse(stdout).find(({ device }) => device === 'webgpu');
-    if (!engine.usable) throw new Error(engine.reason);
+    if (!engine.usable) {
+      throw new Error(engine.reason);
+    }
     results.device = engine.description;
     print(`# ${engine.description}\n\n${results.date}, Node.js ${process.version}`);
     print(`\nProducts by doctor: ${Math.round(engine.gflops)} GFLOP/s in f32, ${Math.round(engine.gflops_f16)} in f16`);
@@ -293,33 +324,53 @@ async function main() {
     await part('data', 90, (timeout) =>
       run(process.execPath, [bin, 'data', 'build', options.fasta, '--out', data, '--quiet'], { timeout }),
     );
-    if (existsSync(data)) onCpu = pretrain('cpu', temporary, data, remaining(), threads).catch((error) => error);
-  } else leave('loss', 'no --fasta');
+    if (existsSync(data)) {
+      onCpu = pretrain('cpu', temporary, data, remaining(), threads).catch((error) => error);
+    }
+  } else {
+    leave('loss', 'no --fasta');
+  }
 
-  if (options.golden) await part('goldens', 90, (timeout) => ownProcess('goldens', timeout));
-  else leave('goldens', 'no --golden');
-  if (onCpu) await part('training', 100, (timeout) => pretrain('webgpu', temporary, data, timeout / 1000));
+  if (options.golden) {
+    await part('goldens', 90, (timeout) => ownProcess('goldens', timeout));
+  } else {
+    leave('goldens', 'no --golden');
+  }
+  if (onCpu) {
+    await part('training', 100, (timeout) => pretrain('webgpu', temporary, data, timeout / 1000));
+  }
   await part('rates', 150, (timeout) => ownProcess('rates', timeout));
   if (options.peer) {
     const row = table('peer', 'PyTorch', 'dtype', 'what', 'batch x length', 'tokens/s', 'GPU memory, GiB');
-    for (const mode of [['bf16'], ['fp32']]) for (const what of WORK) await part('peer', 60, peer(row, mode, what));
+    for (const mode of [['bf16'], ['fp32']]) {
+      for (const what of WORK) {
+        await part('peer', 60, peer(row, mode, what));
+      }
+    }
     await part('products', 90, (timeout) => ownProcess('products', timeout));
     await part('profile', 60, profile(shapes()[0]));
-    for (const what of WORK) await part('peer', 90, peer(row, ['bf16', '--compile'], what));
+    for (const what of WORK) {
+      await part('peer', 90, peer(row, ['bf16', '--compile'], what));
+    }
   } else {
     leave('PyTorch', 'no --peer');
     await part('products', 60, (timeout) => ownProcess('products', timeout));
     await part('profile', 60, profile(shapes()[0]));
   }
-  if (!small) await part('profile', 60, profile(shapes()[1]));
-  if (onCpu)
+  if (!small) {
+    await part('profile', 60, profile(shapes()[1]));
+  }
+  if (onCpu) {
     await part('loss', 480, async () => {
       const late = sleep(1000 * Math.max(0, remaining() - 5), undefined, { ref: false });
       await Promise.race([onCpu, late]);
       compareLosses(temporary, threads);
     });
+  }
   keep();
-  for (const child of children) child.kill('SIGKILL');
+  for (const child of children) {
+    child.kill('SIGKILL');
+  }
   rmSync(temporary, { recursive: true, force: true });
   process.exit(failed ? 1 : 0);
 }
@@ -341,8 +392,11 @@ function start(command, args, { timeout, shown = false, env } = {}) {
     child.on('error', reject).on('close', (code) => {
       clearTimeout(timer);
       children.delete(child);
-      if (code === 0) resolve();
-      else reject(Object.assign(new Error(`it ended with ${code}`), { stderr, killed }));
+      if (code === 0) {
+        resolve();
+      } else {
+        reject(Object.assign(new Error(`it ended with ${code}`), { stderr, killed }));
+      }
     });
   });
 }
@@ -377,7 +431,9 @@ function compareLosses(temporary, threads) {
     const [a, b] = [gpu, cpu].map((losses) => Number(mean(losses, from, from + fifth).toFixed(4)));
     row(`${from + 1}-${from + fifth}`, a, b, `${((a / b - 1) * 100).toFixed(2)} %`);
   }
-  if (count < STEPS) throw new Error(`of ${STEPS} steps, webgpu did ${gpu.length} and the CPU ${cpu.length}`);
+  if (count < STEPS) {
+    throw new Error(`of ${STEPS} steps, webgpu did ${gpu.length} and the CPU ${cpu.length}`);
+  }
 }
 
 const WORK = ['training', 'inference'];
@@ -408,7 +464,9 @@ const profile =
     const { stdout, stderr } = await run(process.execPath, args, { timeout, killSignal: 'SIGKILL' });
     const kernels = JSON.parse(stdout);
     const row = table(`profile ${batch} x ${length}`, `Profile, ${batch} x ${length}`, ...Object.keys(kernels[0]));
-    for (const kernel of kernels) row(...Object.values(kernel).map((value) => value ?? ''));
+    for (const kernel of kernels) {
+      row(...Object.values(kernel).map((value) => value ?? ''));
+    }
     print(`\n${stderr.trim().split('\n').at(-1)}`);
   };
 

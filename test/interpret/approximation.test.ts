@@ -62,7 +62,9 @@ describeEngines('random features of the softmax kernel', () => {
         expect(positive.outputHigh).toBeLessThan(trigonometric.outputLow);
       }
     }
-    for (const one of drawn) expect(one.matrixLow).toBeLessThan(one.matrixError);
+    for (const one of drawn) {
+      expect(one.matrixLow).toBeLessThan(one.matrixError);
+    }
 
     const short = await approximationError(randomInputs(64, 16, 1, 1), { counts: [16, 64], samples: 60 });
     for (const estimator of ['positive', 'trigonometric']) {

@@ -92,12 +92,14 @@ describe('array files', () => {
       tokens: 'all',
     };
     const file = await createArrayFile(path, arrays, strings);
-    for (const i of PATHS.keys()) await file.write(new Float32Array(9).fill(i));
+    for (const i of PATHS.keys()) {
+      await file.write(new Float32Array(9).fill(i));
+    }
     await file.close();
     expect(readMaps(path).map(({ id, maps }) => [id, [...maps[0]]])).toEqual(PATHS.map((name, i) => [name, [i]]));
     // A zip's directory: a record of each member, its name after 42 more bytes.
     const records = readFileSync(path).toString('latin1').split('PK\x01\x02').slice(1);
-    const names = records.map((record) => /^(.+?)\.npy/s.exec(record.slice(42))![1]!);
+    const names = records.map((record) => /^(.+?)\.npy/s.exec(record.slice(42))![1]);
     expect(names).toHaveLength(4 + PATHS.length);
     expect(names.slice(4).map(decodeURIComponent)).toEqual(PATHS);
     expect(names.slice(4)).toEqual(expect.arrayContaining(['A%3A1', 'A%253A1', '..%2Fy', 'e/f', '..', 'sp|P1']));
@@ -112,11 +114,15 @@ describe('array files', () => {
   it('writes embeddings of residues under the same names', async () => {
     const path = join(folder, 'embeddings.npz');
     const writer = await openEmbeddingWriter(path, 'npz', 'none', 2);
-    for (const id of PATHS) await writer.append({ id, sequence: 'M', values: Float32Array.of(1, 2) });
+    for (const id of PATHS) {
+      await writer.append({ id, sequence: 'M', values: Float32Array.of(1, 2) });
+    }
     await expect(writer.append({ id: 'A:1', sequence: 'M', values: Float32Array.of(1, 2) })).rejects.toThrow('twice');
     await writer.close();
     const bytes = readFileSync(path).toString('latin1');
-    for (const id of PATHS) expect(bytes).toContain(`${npzName(id)}.npy`);
+    for (const id of PATHS) {
+      expect(bytes).toContain(`${npzName(id)}.npy`);
+    }
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
@@ -139,8 +145,9 @@ describe('strongest pairs', () => {
     const length = 60;
     const map = Float32Array.from({ length: length * length }, (_, cell) => ((cell * 7919) % 3600) / 3600);
     async function* tiles() {
-      for (let from = 0; from < length; from += 7)
+      for (let from = 0; from < length; from += 7) {
         yield { layer: 3, head: 'mean' as const, from, values: map.slice(from * length, (from + 7) * length) };
+      }
     }
     const wanted = [...map]
       .map((attention, cell) => ({

@@ -44,7 +44,9 @@ describeEngines('attention maps of the goldens', () => {
           const rebuilt = attention.rows(0, tokens.length);
           expect(rebuilt.shape).toEqual([model.config.num_attention_heads, tokens.length, tokens.length]);
           expect(relativeDifference(await rebuilt.data(), await oneHot.data())).toBeLessThan(1e-5);
-          for (const sum of await tf.sum(rebuilt, -1).data()) expect(sum).toBeCloseTo(1, 5);
+          for (const sum of await tf.sum(rebuilt, -1).data()) {
+            expect(sum).toBeCloseTo(1, 5);
+          }
           const middle = attention.rows(3, 5, 1);
           expect(
             relativeDifference(await middle.data(), await tf.slice(rebuilt, [1, 3, 0], [1, 2, -1]).data()),
@@ -105,7 +107,11 @@ describeEngines('attention maps of every kind', () => {
       const [rebuilt, oneHot] = [rows(0, tokens.length), oneHotAttention(model, layer, inputs[layer])];
       expect(relativeDifference(await rebuilt.data(), await oneHot.data())).toBeLessThan(tolerance);
       const sums = await tf.sum(rebuilt, -1).data();
-      if (attention.kind !== 'linformer') for (const sum of sums) expect(sum).toBeCloseTo(1, 4);
+      if (attention.kind !== 'linformer') {
+        for (const sum of sums) {
+          expect(sum).toBeCloseTo(1, 4);
+        }
+      }
       const middle = rows(7, 12, 1);
       const same = tf.slice(rebuilt, [1, 7, 0], [1, 5, -1]);
       expect(relativeDifference(await middle.data(), await same.data())).toBeLessThan(1e-6);
@@ -158,7 +164,9 @@ describeEngines('averages and rollout', () => {
     for (const step of steps.slice(1)) {
       product = product.map((_, cell) => {
         let sum = 0;
-        for (let k = 0; k < n; k++) sum += step[Math.floor(cell / n) * n + k] * product[k * n + (cell % n)];
+        for (let k = 0; k < n; k++) {
+          sum += step[Math.floor(cell / n) * n + k] * product[k * n + (cell % n)];
+        }
         return sum;
       });
     }
@@ -170,7 +178,11 @@ describeEngines('averages and rollout', () => {
     const model = await loadModel(join(SHARED!, 'golden', 'performer-relu'));
     const [tokens] = sequences('performer-relu', 1).rows;
     const before = tf.memory().numTensors;
-    for await (const tile of attentionMaps(model, tokens)) if (tile.layer === 1) break;
+    for await (const tile of attentionMaps(model, tokens)) {
+      if (tile.layer === 1) {
+        break;
+      }
+    }
     await attentionRollout(model, tokens);
     expect(tf.memory().numTensors).toBe(before);
     model.dispose();

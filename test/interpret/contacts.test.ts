@@ -34,8 +34,9 @@ describeEngines('contacts of the goldens', () => {
       const n = tokens.length - 2;
       const contacts = await predictContacts(model, tokens, head);
       for (let i = 0; i < n; i++) {
-        for (let j = 0; j < n; j++)
+        for (let j = 0; j < n; j++) {
           expect(Math.abs(contacts[i * n + j] - expected.data[(row * width + i) * width + j])).toBeLessThan(1e-4);
+        }
       }
     }
     expect(tf.memory().numTensors).toBe(before);
@@ -57,8 +58,9 @@ describeEngines('contacts of the goldens', () => {
       channel++;
     }
     const probabilities = await predictContacts(model, tokens, { weights, bias: -1 });
-    for (let cell = 0; cell < n * n; cell++)
+    for (let cell = 0; cell < n * n; cell++) {
       expect(probabilities[cell]).toBeCloseTo(1 / (1 + Math.exp(-logits[cell])), 5);
+    }
     await expect(predictContacts(model, tokens, { weights: weights.subarray(1), bias: 0 })).rejects.toThrow(
       'a contact head of 11 weights: the model has 12 heads',
     );
@@ -78,7 +80,11 @@ describeEngines('contacts of the goldens', () => {
       const random = new Random(5, n);
       for (let channel = 0; channel < channels; channel++) {
         const map = new Float32Array(n * n).map(() => random.uniform() / n);
-        if (channel === 7) for (const [i, j] of contacts) map[i * n + j] += 0.5;
+        if (channel === 7) {
+          for (const [i, j] of contacts) {
+            map[i * n + j] += 0.5;
+          }
+        }
         yield map;
       }
     }
@@ -151,15 +157,22 @@ describeEngines('logistic regression', () => {
     const gradient = new Float64Array(count + 1);
     for (let row = 0; row < rows; row++) {
       let margin = intercept;
-      for (let k = 0; k < count; k++) margin += coefficients[k] * features[row * count + k];
+      for (let k = 0; k < count; k++) {
+        margin += coefficients[k] * features[row * count + k];
+      }
       const slope = weights[row] * (1 / (1 + Math.exp(-margin)) - labels[row]);
-      for (let k = 0; k < count; k++) gradient[k] += slope * features[row * count + k];
+      for (let k = 0; k < count; k++) {
+        gradient[k] += slope * features[row * count + k];
+      }
       gradient[count] += slope;
     }
     expect(Math.abs(gradient[count])).toBeLessThan(1e-3);
     for (let k = 0; k < count; k++) {
-      if (coefficients[k] === 0) expect(Math.abs(gradient[k])).toBeLessThanOrEqual(penalty);
-      else expect(gradient[k]).toBeCloseTo(-Math.sign(coefficients[k]) * penalty, 3);
+      if (coefficients[k] === 0) {
+        expect(Math.abs(gradient[k])).toBeLessThanOrEqual(penalty);
+      } else {
+        expect(gradient[k]).toBeCloseTo(-Math.sign(coefficients[k]) * penalty, 3);
+      }
     }
     expect(coefficients.map(Math.sign).slice(0, 2)).toEqual(Float64Array.of(1, -1));
     expect(coefficients.filter((value) => value === 0).length).toBeGreaterThan(1);

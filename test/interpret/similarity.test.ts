@@ -18,7 +18,9 @@ describe('BLOSUM62', () => {
     for (const line of lines.slice(1)) {
       const [a, ...scores] = line.trim().split(/\s+/);
       for (const [k, b] of letters.entries()) {
-        if (RESIDUES.includes(a) && RESIDUES.includes(b)) expect(blosum62(a, b)).toBe(Number(scores[k]));
+        if (RESIDUES.includes(a) && RESIDUES.includes(b)) {
+          expect(blosum62(a, b)).toBe(Number(scores[k]));
+        }
       }
     }
   });
@@ -55,7 +57,9 @@ describeEngines('residue similarity', () => {
           const n = sequence.length;
           map.forEach((value, cell) => {
             const [from, to] = [sequence[Math.floor(cell / n)], sequence[cell % n]];
-            if (from !== 'X' && to !== 'X' && value > threshold) shares[head][RESIDUES.indexOf(to)] += value;
+            if (from !== 'X' && to !== 'X' && value > threshold) {
+              shares[head][RESIDUES.indexOf(to)] += value;
+            }
           });
           head++;
         }

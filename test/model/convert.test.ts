@@ -77,7 +77,9 @@ describeEngines('conversion', () => {
     const [q, k, v] = await partsOf(back);
     const [q0, , v0] = await partsOf(model);
     expect([q, k, v]).toEqual([q0, q0, v0]);
-    for (const each of [model, there, back]) each.dispose();
+    for (const each of [model, there, back]) {
+      each.dispose();
+    }
   });
 
   it('to more positions changes nothing for sequences that fitted before', async () => {
@@ -85,8 +87,9 @@ describeEngines('conversion', () => {
       const model = createModel(newConfig({ ...sizes, attention: { kind } }), 1);
       const long = await convertModel(model, { length: 100 }, 2);
       expect(long.config.max_position_embeddings).toBe(102);
-      if (kind === 'favor-relu')
+      if (kind === 'favor-relu') {
         expect(await long.logits(tokens()).data()).toEqual(await model.logits(tokens()).data());
+      }
       const ids = tf.tensor2d(new Int32Array(100).fill(7), [1, 100], 'int32');
       expect((await long.logits(ids).data()).every(Number.isFinite)).toBe(true);
       model.dispose();

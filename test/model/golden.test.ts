@@ -63,7 +63,9 @@ describeEngines('models agree with the goldens', () => {
     const maps: tf.Tensor4D[] = [];
     const hidden = model.encode(ids, {
       onAttention: (_layer, qkv, keep) => {
-        if (!expected.has('attentions')) return;
+        if (!expected.has('attentions')) {
+          return;
+        }
         const [q, k] = splitHeads(qkv, heads);
         maps.push(tf.keep(softmaxProbabilities(q, k, keep, model.config.attention.causal)));
       },
@@ -99,7 +101,9 @@ describeEngines('models agree with the goldens', () => {
     const { tensors } = readSafetensors(join(SHARED!, 'golden', name, 'gradients.safetensors'));
     const { grads, value } = tf.variableGrads(loss, [...model.trainable.values()]);
     for (const spec of parameterSpecs(model.config)) {
-      if (!spec.trainable) continue;
+      if (!spec.trainable) {
+        continue;
+      }
       const actual = await grads[model.parameters.get(spec.name)!.name].data();
       const wanted = spec.checkpoint.flatMap((key) => [...tensors.get(key)!.data]);
       expect(relativeDifference(actual, wanted), spec.name).toBeLessThan(1e-3);

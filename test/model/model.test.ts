@@ -36,7 +36,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 function batch(sequences: string[], length: number): tf.Tensor2D {
   const rows = sequences.map((sequence) => {
     const row = new Array<number>(length).fill(PROTEIN.pad);
-    for (const [i, id] of PROTEIN.encode(sequence).entries()) row[i] = id;
+    for (const [i, id] of PROTEIN.encode(sequence).entries()) {
+      row[i] = id;
+    }
     return row;
   });
   return tf.tensor2d(rows, [sequences.length, length], 'int32');
@@ -120,7 +122,9 @@ describeEngines('models', () => {
     const values = await Promise.all([a, b, c].map((model) => model.parameters.get('embeddings.word')!.data()));
     expect(values[0]).toEqual(values[1]);
     expect(values[0]).not.toEqual(values[2]);
-    for (const model of [a, b, c]) model.dispose();
+    for (const model of [a, b, c]) {
+      model.dispose();
+    }
   });
 
   it('dropout depends on its seed alone, and evaluation has none', async () => {
@@ -161,7 +165,9 @@ describeEngines('models', () => {
         [...model.trainable.values()],
       );
       const values: Record<string, number[]> = {};
-      for (const [name, grad] of Object.entries(grads)) values[name] = [...(await grad.data())];
+      for (const [name, grad] of Object.entries(grads)) {
+        values[name] = [...(await grad.data())];
+      }
       tf.dispose([value, grads]);
       return values;
     };
@@ -180,7 +186,9 @@ describeEngines('models', () => {
       ...(await model.parameters.get('layers.1.attention.projection')!.data()),
     ];
     const first = await projections(a);
-    for (const step of [1, 2, 5]) a.redrawFeatures(3, step);
+    for (const step of [1, 2, 5]) {
+      a.redrawFeatures(3, step);
+    }
     expect(await projections(a)).toEqual(first);
     const word = await a.parameters.get('embeddings.word')!.data();
     a.redrawFeatures(3, 6);
@@ -193,7 +201,9 @@ describeEngines('models', () => {
     expect(await projections(b)).toEqual(second);
     b.redrawFeatures(3, 11);
     expect(await projections(b)).not.toEqual(second);
-    for (const model of [a, b]) model.dispose();
+    for (const model of [a, b]) {
+      model.dispose();
+    }
   });
 
   it('refuses a sequence longer than its positions', () => {
@@ -223,10 +233,11 @@ describeEngines('models', () => {
     const source = join(SHARED!, 'golden/esm2');
     const model = await loadModel(source);
     await saveModel(model, join(folder, 'esm2'));
-    for (const file of ['model.safetensors', 'vocab.txt'])
+    for (const file of ['model.safetensors', 'vocab.txt']) {
       expect(readFileSync(join(folder, 'esm2', file), 'latin1').trimEnd()).toBe(
         readFileSync(join(source, file), 'latin1').trimEnd(),
       );
+    }
     model.dispose();
   });
 
@@ -239,8 +250,9 @@ describeEngines('models', () => {
       copy.set('lm_head.decoder.weight', copy.get('esm.embeddings.word_embeddings.weight')!);
       const frequencies = copy.get('esm.rotary_embeddings.inv_freq')!;
       copy.delete('esm.rotary_embeddings.inv_freq');
-      for (const i of [0, 1, 2])
+      for (const i of [0, 1, 2]) {
         copy.set(`esm.encoder.layer.${i}.attention.self.rotary_embeddings.inv_freq`, frequencies);
+      }
       await saveModel(createModel(newConfig(sizes), 0), join(folder, 'hf'));
       rmSync(join(folder, 'hf', 'vocab.txt'));
       writeFileSync(join(folder, 'hf', 'config.json'), readFileSync(join(source, 'config.json')));

@@ -18,14 +18,17 @@ describe('random features', () => {
 
   it.each(['orthogonal', 'regularized'] as const)('%s rows are orthogonal within each block of d', (kind) => {
     const rows = rowsOf(gaussianProjection(ROWS + 3, SIZE, kind, new Random(1)));
-    for (let i = 0; i < rows.length; i++)
-      for (let j = Math.floor(i / SIZE) * SIZE; j < i; j++)
+    for (let i = 0; i < rows.length; i++) {
+      for (let j = Math.floor(i / SIZE) * SIZE; j < i; j++) {
         expect(Math.abs(dot(rows[i], rows[j]) / Math.hypot(...rows[i]) / Math.hypot(...rows[j]))).toBeLessThan(1e-6);
+      }
+    }
   });
 
   it('have rows of length √d when regularized, and of the length of Gaussian vectors otherwise', () => {
-    for (const row of rowsOf(gaussianProjection(ROWS, SIZE, 'regularized', new Random(1))))
+    for (const row of rowsOf(gaussianProjection(ROWS, SIZE, 'regularized', new Random(1)))) {
       expect(Math.hypot(...row)).toBeCloseTo(Math.sqrt(SIZE), 5);
+    }
     for (const kind of ['orthogonal', 'iid'] as const) {
       // Squared lengths have mean d and variance 2 d (chi-squared): four standard errors over 4000 rows.
       const squares = rowsOf(gaussianProjection(4000, SIZE, kind, new Random(2))).map((row) => dot(row, row));

@@ -110,7 +110,9 @@ describe('safetensors', () => {
         const bytes = Buffer.from(whole);
         bytes[at] = byte;
         writeFileSync(damaged, bytes);
-        if (cut) truncateSync(damaged, at);
+        if (cut) {
+          truncateSync(damaged, at);
+        }
         try {
           readSafetensors(damaged);
         } catch (error) {

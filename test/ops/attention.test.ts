@@ -58,8 +58,9 @@ describeEngines('attention agrees with the goldens', (device) => {
     const value = run(q, k, v);
     const gradients = tf.grads(run)([q, k, v], dy);
     expect(relativeDifference(await value.data(), golden(`${name}.out`).data)).toBeLessThan(tolerance(name, device));
-    for (const [i, key] of ['dq', 'dk', 'dv'].entries())
+    for (const [i, key] of ['dq', 'dk', 'dv'].entries()) {
       expect(relativeDifference(await gradients[i].data(), golden(`${name}.${key}`).data), key).toBeLessThan(1e-3);
+    }
     tf.dispose([q, k, v, dy, keep, projection, e, f, rows, value, ...gradients]);
   });
 });

@@ -56,21 +56,24 @@ for (const [rows, inputs, outputs] of [
   [7, 5, 3],
   [33, 64, 96],
   [130, 47, 65],
-])
-  for (const activation of ['none', 'gelu'] as const)
-    for (const bias of [true, false])
+]) {
+  for (const activation of ['none', 'gelu'] as const) {
+    for (const bias of [true, false]) {
       cases.push({
         name: `linear ${rows}x${inputs}x${outputs} ${activation}${bias ? ' bias' : ''}`,
         inputs: [[rows, inputs], [outputs, inputs], ...(bias ? [[outputs]] : [])],
         run: ([x, w, b]) => [linear(x, w, b, activation)],
       });
+    }
+  }
+}
 for (const shape of [
   [3, 1],
   [2, 5, 64],
   [9, 33],
 ]) {
   const width = shape[shape.length - 1];
-  for (const dropoutRate of [0, 0.4])
+  for (const dropoutRate of [0, 0.4]) {
     cases.push({
       name: `addLayerNorm [${shape}] dropout ${dropoutRate}`,
       inputs: [shape, shape, [width], [width]],
@@ -79,14 +82,15 @@ for (const shape of [
         return [sum, normed];
       },
     });
+  }
   cases.push({
     name: `layerNorm [${shape}]`,
     inputs: [shape, [width], [width]],
     run: ([x, g, b]) => [layerNorm(x, g, b, 1e-5)],
   });
 }
-for (const tokenDropout of [false, true])
-  for (const absolute of [true, false])
+for (const tokenDropout of [false, true]) {
+  for (const absolute of [true, false]) {
     cases.push({
       name: `tokenEmbedding${absolute ? ' absolute' : ''}${tokenDropout ? ' token dropout' : ''}`,
       inputs: [[33, 10], ...(absolute ? [[15, 10]] : [])],
@@ -98,6 +102,8 @@ for (const tokenDropout of [false, true])
         }),
       ],
     });
+  }
+}
 // The 261 tokens of the bytes alphabet, over more tokens than a workgroup takes.
 cases.push({
   name: 'tokenEmbedding of 261 tokens',
@@ -124,14 +130,14 @@ for (const [batch, length, heads, size] of [
   [2, 70, 2, 16],
   [1, 200, 1, 64],
   [3, 37, 3, 5],
-])
+]) {
   for (const causal of [false, true]) {
     const name = `[${batch},${length}] ${heads}x${size}${causal ? ' causal' : ''}`;
     const inputs = [[batch, length, 3 * heads * size]];
     const keep = () => lengths(batch, length);
     // Outputs of padded queries carry no meaning.
     const meaningful = (out: tf.Tensor) => [tf.mul(out, tf.expandDims(keep(), 2))];
-    for (const features of [undefined, 24])
+    for (const features of [undefined, 24]) {
       cases.push({
         name: `favorReluAttention ${name}${features ? ' projected' : ''}`,
         inputs,
@@ -141,6 +147,7 @@ for (const [batch, length, heads, size] of [
           return meaningful(favorReluAttention(qkv as tf.Tensor3D, keep(), projection, options));
         },
       });
+    }
     const projection = () => float([24, size], 5) as tf.Tensor2D;
     cases.push({
       name: `favorSoftmaxAttention ${name}`,
@@ -158,7 +165,7 @@ for (const [batch, length, heads, size] of [
       },
     });
     // The identity's denominators cross zero.
-    for (const kernel of KERNELS.filter((kernel) => kernel !== 'identity'))
+    for (const kernel of KERNELS.filter((kernel) => kernel !== 'identity')) {
       cases.push({
         name: `favorKernelAttention ${kernel} ${name}`,
         inputs,
@@ -168,7 +175,8 @@ for (const [batch, length, heads, size] of [
           return meaningful(favorKernelAttention(tf.mul(qkv, 0.3) as tf.Tensor3D, keep(), undefined, options));
         },
       });
-    for (const chunkLength of [8, 512])
+    }
+    for (const chunkLength of [8, 512]) {
       cases.push({
         name: `lshAttention ${name} chunks of ${chunkLength}`,
         inputs,
@@ -178,19 +186,22 @@ for (const [batch, length, heads, size] of [
           return meaningful(lshAttention(qkv as tf.Tensor3D, keep(), rotations, options));
         },
       });
-    if (!causal)
+    }
+    if (!causal) {
       cases.push({
         name: `linformerAttention ${name}`,
         inputs: [...inputs, [6, length + 2], [6, length + 2]],
         run: ([qkv, e, f]) =>
           meaningful(linformerAttention(qkv as tf.Tensor3D, keep(), e as tf.Tensor2D, f as tf.Tensor2D, heads)),
       });
+    }
     cases.push({
       name: `softmaxAttention ${name}`,
       inputs,
       run: ([qkv]) => meaningful(softmaxAttention(qkv as tf.Tensor3D, keep(), { heads, causal })),
     });
   }
+}
 cases.push({
   name: 'gatherRows with repeats',
   inputs: [[6, 5]],
@@ -249,10 +260,12 @@ describeEngines('operations agree with their reference', () => {
     const before = tf.memory().numTensors;
     const actual = await evaluate(test);
     expect(tf.memory().numTensors).toBe(before);
-    for (const [i, values] of expected.values.entries())
+    for (const [i, values] of expected.values.entries()) {
       expect(relativeDifference(actual.values[i], values), `output ${i}`).toBeLessThan(1e-4);
-    for (const [i, gradient] of expected.gradients.entries())
+    }
+    for (const [i, gradient] of expected.gradients.entries()) {
       expect(relativeDifference(actual.gradients[i], gradient), `gradient ${i}`).toBeLessThan(1e-3);
+    }
   });
 
   it('adamW over three steps', async () => {
@@ -276,8 +289,12 @@ describeEngines('operations agree with their reference', () => {
         tf.dispose([norm, hyper, gradients]);
       }
       const values: number[] = [];
-      for (const slot of slots) values.push(...(await slot.parameter.data()));
-      for (const slot of slots) tf.dispose([slot.parameter, slot.firstMoment, slot.secondMoment]);
+      for (const slot of slots) {
+        values.push(...(await slot.parameter.data()));
+      }
+      for (const slot of slots) {
+        tf.dispose([slot.parameter, slot.firstMoment, slot.secondMoment]);
+      }
       return [...norms, ...values];
     };
     const expected = await onReference(train);

@@ -174,11 +174,12 @@ describeEngines('LSH attention', (device) => {
         return [splitHeads(tf.concat([out, out, out], 2) as tf.Tensor3D, HEADS)[0], ...splitHeads(qkv, HEADS)];
       });
       const [actual, q, , v] = await Promise.all(tensors.map((x) => x.array()));
-      for (let b = 0; b < batch; b++)
+      for (let b = 0; b < batch; b++) {
         for (let h = 0; h < HEADS; h++) {
           const expected = exact(q[b][h], v[b][h], lengths[b], causal).slice(0, lengths[b]);
           expect(relativeDifference(actual[b][h].slice(0, lengths[b]).flat(), expected.flat())).toBeLessThan(1e-5);
         }
+      }
       tf.dispose(tensors);
     },
   );

@@ -42,7 +42,9 @@ describe('charts as files', () => {
       const chart = lineChart({ name: 'x', title: '', description: '', x: { title }, y: { title: ' ' }, points: [] });
       const { data, channels } = decode(await chartToPng(chart, 'light', 1));
       let dark = 0;
-      for (let pixel = 0; pixel < data.length; pixel += channels) dark += data[pixel]! < 100 ? 1 : 0;
+      for (let pixel = 0; pixel < data.length; pixel += channels) {
+        dark += data[pixel] < 100 ? 1 : 0;
+      }
       return dark;
     };
     expect(await ink('Å φ ρ – features')).toBeGreaterThan((await ink(' ')) + 100);
@@ -60,7 +62,7 @@ describe('charts as files', () => {
 describe('matrix images', () => {
   it('colours each cell by its value', () => {
     const matrix = { rows: 1, columns: 3, values: Float32Array.of(0, 0.25, 4), limit: 1, power: 0.5 };
-    const png = decode(Buffer.from(matrixToDataUrl(matrix, 'light').split(',')[1]!, 'base64'));
+    const png = decode(Buffer.from(matrixToDataUrl(matrix, 'light').split(',')[1], 'base64'));
     const ramp = PALETTES.light.sequential;
     expect([...png.data.slice(0, 3)]).toEqual(rampColour(ramp, 0));
     expect([...png.data.slice(3, 6)]).toEqual(rampColour(ramp, 128 / 255));
@@ -105,7 +107,7 @@ describe('palettes', () => {
         1,
         Math.max(
           0,
-          linear.reduce((sum, value, column) => sum + matrix[row + column]! * value, 0),
+          linear.reduce((sum, value, column) => sum + matrix[row + column] * value, 0),
         ),
       ),
     ) as [number, number, number];
@@ -118,21 +120,23 @@ describe('palettes', () => {
   };
   const difference = (a: string, b: string, matrix: number[]): number => {
     const other = lab(b, matrix);
-    return Math.hypot(...lab(a, matrix).map((value, axis) => value - other[axis]!));
+    return Math.hypot(...lab(a, matrix).map((value, axis) => value - other[axis]));
   };
 
   it.each(Object.keys(vision))('keeps the first four categories and the ends of the ramps apart: %s', (kind) => {
     for (const palette of Object.values(PALETTES)) {
       const colours = palette.categories.slice(0, 4);
       for (const [at, a] of colours.entries()) {
-        expect(difference(a, palette.background, vision[kind]!)).toBeGreaterThan(25);
-        for (const b of colours.slice(at + 1)) expect(difference(a, b, vision[kind]!)).toBeGreaterThan(9);
+        expect(difference(a, palette.background, vision[kind])).toBeGreaterThan(25);
+        for (const b of colours.slice(at + 1)) {
+          expect(difference(a, b, vision[kind])).toBeGreaterThan(9);
+        }
       }
-      expect(difference(palette.diverging[0]!, palette.diverging.at(-1)!, vision[kind]!)).toBeGreaterThan(25);
-      const lightness = palette.sequential.map((colour) => lab(colour, vision[kind]!)[0]!);
-      const direction = Math.sign(lightness.at(-1)! - lightness[0]!);
+      expect(difference(palette.diverging[0], palette.diverging.at(-1)!, vision[kind])).toBeGreaterThan(25);
+      const lightness = palette.sequential.map((colour) => lab(colour, vision[kind])[0]);
+      const direction = Math.sign(lightness.at(-1)! - lightness[0]);
       for (let stop = 1; stop < lightness.length; stop++) {
-        expect((lightness[stop]! - lightness[stop - 1]!) * direction).toBeGreaterThan(5);
+        expect((lightness[stop] - lightness[stop - 1]) * direction).toBeGreaterThan(5);
       }
     }
   });

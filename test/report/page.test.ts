@@ -19,7 +19,7 @@ describe('the report as a document', () => {
 
   it('refuses two charts of one name', async () => {
     const { sections, ...rest } = sampleReport(30, 20);
-    await expect(reportToHtml({ ...rest, sections: [...sections, sections[1]!] })).rejects.toThrow(/two charts.*loss/);
+    await expect(reportToHtml({ ...rest, sections: [...sections, sections[1]] })).rejects.toThrow(/two charts.*loss/);
   });
 });
 
@@ -35,11 +35,15 @@ describe.skipIf(!CHROMIUM)('the report in Chromium', () => {
   const open = async (colorScheme: 'light' | 'dark'): Promise<Page> => {
     const opened = await browser.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
     opened.on('request', (request) => {
-      if (!/^(file|data|blob):/.test(request.url())) requests.push(request.url());
+      if (!/^(file|data|blob):/.test(request.url())) {
+        requests.push(request.url());
+      }
     });
     opened.on('pageerror', (error) => faults.push(error.message));
     opened.on('console', (message) => {
-      if (message.type() === 'error') faults.push(message.text());
+      if (message.type() === 'error') {
+        faults.push(message.text());
+      }
     });
     await opened.goto(`file://${file}`);
     await opened.waitForSelector('html[data-ready]', { state: 'attached' });
@@ -93,9 +97,9 @@ describe.skipIf(!CHROMIUM)('the report in Chromium', () => {
     await heading.click();
     const sorted = variants.toSorted((a, b) => a.score - b.score);
     const name = (v: (typeof variants)[0]): string => `${v.wildType}${v.position}${v.mutant}`;
-    expect(await first.textContent()).toBe(name(sorted[0]!));
+    expect(await first.textContent()).toBe(name(sorted[0]));
     await heading.click();
-    expect(await first.textContent()).toBe(name(variants.toSorted((a, b) => b.score - a.score)[0]!));
+    expect(await first.textContent()).toBe(name(variants.toSorted((a, b) => b.score - a.score)[0]));
     await page.locator('.filter').fill('mutant=W score<-2 position>=100');
     const kept = variants.filter((v) => v.mutant === 'W' && v.score < -2 && v.position >= 100);
     expect(kept.length).toBeGreaterThan(10);
@@ -111,10 +115,14 @@ describe.skipIf(!CHROMIUM)('the report in Chromium', () => {
       page.evaluate(`window.proteinLmCharts.get('landscape').view.scale('x').domain()`);
     const plot = page.locator('figure[data-chart="landscape"] .plot');
     await plot.focus();
-    for (const key of ['Escape', '0', 'ArrowRight', 'ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
+    for (const key of ['Escape', '0', 'ArrowRight', 'ArrowRight', 'ArrowDown']) {
+      await page.keyboard.press(key);
+    }
     const readout = page.locator('figure[data-chart="landscape"] .readout');
     expect(await readout.textContent()).toMatch(/^[A-Z]2A: (score|wild type)/);
-    for (const key of ['+', '+', '+']) await page.keyboard.press(key);
+    for (const key of ['+', '+', '+']) {
+      await page.keyboard.press(key);
+    }
     await expect.poll(domain).toEqual([0.5, 125.5]);
     await page.keyboard.press('0');
     await expect.poll(domain).toEqual([0.5, 1000.5]);

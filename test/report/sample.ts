@@ -7,7 +7,7 @@ import type { Report } from '../../src/report/page.js';
 
 /** Every substitution of an invented protein, with scores that follow a formula; positions 4, 21, … are left out. */
 export function sampleVariants(length: number): { sequence: string; variants: VariantScore[] } {
-  const sequence = Array.from({ length }, (_, i) => RESIDUE_ORDER[(i * 7 + i * i) % 20]!).join('');
+  const sequence = Array.from({ length }, (_, i) => RESIDUE_ORDER[(i * 7 + i * i) % 20]).join('');
   const variants = [...sequence].flatMap((wildType, i) =>
     i % 17 === 3
       ? []
@@ -31,7 +31,11 @@ export function sampleReport(length: number, mapLength: number): Report {
   const similarity = new Float32Array(400).map((_, cell) => Math.cos((Math.floor(cell / 20) - (cell % 20)) / 3));
   const pairs: [number, number][] = [];
   for (let i = 0; i < mapLength; i++) {
-    for (let j = i + 6; j < mapLength; j++) if (Math.abs(i + j - mapLength) < 3) pairs.push([i, j]);
+    for (let j = i + 6; j < mapLength; j++) {
+      if (Math.abs(i + j - mapLength) < 3) {
+        pairs.push([i, j]);
+      }
+    }
   }
   return {
     title: 'A <protein> & its scores',

@@ -15,8 +15,8 @@ describe('bootstrap of Spearman', () => {
     const rhos = Array.from({ length: 50 }, () => {
       const rows = measured.map(() => again.int(measured.length));
       return spearman(
-        rows.map((row) => measured[row]!),
-        rows.map((row) => scores[row]!),
+        rows.map((row) => measured[row]),
+        rows.map((row) => scores[row]),
       );
     });
     const { low, high } = bootstrapSpearman(measured, scores, { samples: 50, seed: 7 });

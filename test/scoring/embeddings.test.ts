@@ -40,7 +40,9 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
   afterAll(() => model.dispose());
   const embed = async (options: EmbeddingOptions, input: string[]) => {
     const vectors: Float32Array[] = [];
-    for await (const vector of embedSequences(model, input, options)) vectors.push(vector);
+    for await (const vector of embedSequences(model, input, options)) {
+      vectors.push(vector);
+    }
     return vectors;
   };
 
@@ -53,8 +55,8 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
       }));
       let b = 0;
       for await (const values of poolHiddenStates(model, poolings)) {
-        const rows = states[b++]!.slice(1, -1);
-        const sum = rows[0]!.map((_, d) => rows.reduce((total, row) => total + row[d]! / 2, 0));
+        const rows = states[b++].slice(1, -1);
+        const sum = rows[0].map((_, d) => rows.reduce((total, row) => total + row[d] / 2, 0));
         const expected = apart ? rows.flat().map((value) => value / 2) : sum;
         expect(relativeDifference(values, expected)).toBeLessThan(1e-4);
       }
@@ -80,9 +82,9 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
         const pooled = await Promise.all(
           (['mean', 'cls', 'none'] as const).map((pool) => embed({ layer: index, pool }, [sequence])),
         );
-        expect(relativeDifference(pooled[0]![0]!, mean)).toBeLessThan(1e-5);
-        expect(relativeDifference(pooled[1]![0]!, values.slice(0, size))).toBeLessThan(1e-5);
-        expect(relativeDifference(pooled[2]![0]!, residues)).toBeLessThan(1e-5);
+        expect(relativeDifference(pooled[0][0], mean)).toBeLessThan(1e-5);
+        expect(relativeDifference(pooled[1][0], values.slice(0, size))).toBeLessThan(1e-5);
+        expect(relativeDifference(pooled[2][0], residues)).toBeLessThan(1e-5);
       }
     }
   });
@@ -90,7 +92,9 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
   it('keeps the order and leaks no tensor, whatever the batches', async () => {
     const input = ['MKTVRQGWAALL', 'MK', 'MKTVRQG', 'M', 'MKTVRQGWAALLSEKH', 'GG'];
     const alone: Float32Array[] = [];
-    for (const sequence of input) alone.push((await embed({}, [sequence]))[0]!);
+    for (const sequence of input) {
+      alone.push((await embed({}, [sequence]))[0]);
+    }
     const before = tf.memory().numTensors;
     for (const layer of [-1, 1]) {
       await embed({ layer, tokensPerBatch: 30 }, input);
@@ -98,7 +102,7 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
     }
     const together = await embed({ tokensPerBatch: 30 }, input);
     together.forEach((vector, i) => {
-      expect(relativeDifference(vector, alone[i]!)).toBeLessThan(1e-5);
+      expect(relativeDifference(vector, alone[i])).toBeLessThan(1e-5);
     });
   });
 
@@ -117,11 +121,13 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('embeddings of %s', (n
         model.encode(tf.tensor2d([...tokens.slice(start, start + 16)], [1, 16], 'int32')).dataSync(),
       );
       for (let i = 0; i < 16; i++) {
-        total[start + i]! += edges[i]!;
-        for (let d = 0; d < size; d++) sum[(start + i) * size + d]! += edges[i]! * hidden[i * size + d]!;
+        total[start + i] += edges[i];
+        for (let d = 0; d < size; d++) {
+          sum[(start + i) * size + d] += edges[i] * hidden[i * size + d];
+        }
       }
     }
-    const expected = [...sum].map((value, i) => value / total[Math.floor(i / size)]!).slice(size, -size);
+    const expected = [...sum].map((value, i) => value / total[Math.floor(i / size)]).slice(size, -size);
     expect(relativeDifference(none!, expected)).toBeLessThan(1e-4);
     const average = Array.from({ length: size }, (_, d) =>
       expected.reduce((acc, value, i) => (i % size === d ? acc + value / sequence.length : acc), 0),

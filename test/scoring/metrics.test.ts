@@ -25,8 +25,11 @@ describe('against scipy, scikit-learn and ProteinGym', () => {
     const metrics = evaluateScores(measured, scores, labels);
     for (const [name, value] of Object.entries(expected)) {
       const ours = metrics[name as keyof Metrics];
-      if (value === null) expect(ours, name).toBeNaN();
-      else expect(ours, name).toBeCloseTo(value, 10);
+      if (value === null) {
+        expect(ours, name).toBeNaN();
+      } else {
+        expect(ours, name).toBeCloseTo(value, 10);
+      }
     }
   });
 });

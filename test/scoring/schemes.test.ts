@@ -41,7 +41,7 @@ const passes = new WeakMap<LanguageModel, Map<string, number[][]>>();
 function onePass(model: LanguageModel, tokens: Tokens): number[][] {
   const logits = tf.tidy(() => {
     const ids = tf.tensor2d([...tokens], [1, tokens.length], 'int32');
-    return model.logits(ids).arraySync()[0]!;
+    return model.logits(ids).arraySync()[0];
   });
   return logits.map((row) => {
     const total = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
@@ -57,7 +57,7 @@ const masking = (model: LanguageModel, tokens: Tokens, masked: number[]) =>
 const readWhole =
   (model: LanguageModel): Read =>
   (tokens, masked, position) =>
-    plain(model, masking(model, tokens, masked))[position]!;
+    plain(model, masking(model, tokens, masked))[position];
 
 /** ProteinGym's get_optimal_window. */
 const readOptimal =
@@ -65,10 +65,14 @@ const readOptimal =
   (tokens, masked, position) => {
     const half = Math.floor(size / 2);
     let [start, end] = [position - half, position + half];
-    if (tokens.length <= size) [start, end] = [0, tokens.length];
-    else if (position < half) [start, end] = [0, size];
-    else if (position >= tokens.length - half) [start, end] = [tokens.length - size, tokens.length];
-    return plain(model, masking(model, tokens, masked).slice(start, end))[position - start]!;
+    if (tokens.length <= size) {
+      [start, end] = [0, tokens.length];
+    } else if (position < half) {
+      [start, end] = [0, size];
+    } else if (position >= tokens.length - half) {
+      [start, end] = [tokens.length - size, tokens.length];
+    }
+    return plain(model, masking(model, tokens, masked).slice(start, end))[position - start];
   };
 
 /** ProteinGym's overlapping windows, accumulated over whole arrays as its script does. */
@@ -79,11 +83,13 @@ const readOverlapping =
     const sum = new Array<number>(model.config.vocab_size).fill(0);
     let weights = 0;
     for (const start of overlappingWindows(tokens.length, size)) {
-      if (position < start || position >= start + size) continue;
-      const weight = edgeWeights(size)[position - start]!;
+      if (position < start || position >= start + size) {
+        continue;
+      }
+      const weight = edgeWeights(size)[position - start];
       weights += weight;
-      plain(model, hidden.slice(start, start + size))[position - start]!.forEach((value, v) => {
-        sum[v]! += weight * value;
+      plain(model, hidden.slice(start, start + size))[position - start].forEach((value, v) => {
+        sum[v] += weight * value;
       });
     }
     return sum.map((value) => value / weights);
@@ -104,9 +110,11 @@ function byDefinition(
   const mutant = alphabet.encode(mutated);
   const pll = (sequence: string) => {
     const ids = alphabet.encode(sequence);
-    return [...sequence].reduce((sum, _, i) => sum + read(ids, [i + 1], i + 1)[ids[i + 1]!]!, 0);
+    return [...sequence].reduce((sum, _, i) => sum + read(ids, [i + 1], i + 1)[ids[i + 1]], 0);
   };
-  if (scheme === 'pseudo-perplexity' || mutated.length !== wildType.length) return pll(mutated) - pll(wildType);
+  if (scheme === 'pseudo-perplexity' || mutated.length !== wildType.length) {
+    return pll(mutated) - pll(wildType);
+  }
   const sites = variant.edits.map((edit) => edit.start + 1);
   return sites.reduce((sum, site) => {
     const row =
@@ -115,7 +123,7 @@ function byDefinition(
         : scheme === 'mask-together'
           ? read(tokens, sites, site)
           : readUnmasked(scheme === 'wt-marginals' ? tokens : mutant, [], site);
-    return sum + row[mutant[site]!]! - row[tokens[site]!]!;
+    return sum + row[mutant[site]] - row[tokens[site]];
   }, 0);
 }
 
@@ -184,13 +192,15 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('%s of the goldens', (
   it('pseudo-perplexity equals its definition', async () => {
     const tokens = model.alphabet.encode(SHORT);
     let sum = 0;
-    for (let i = 1; i <= SHORT.length; i++) sum += readWhole(model)(tokens, [i], i)[tokens[i]!]!;
+    for (let i = 1; i <= SHORT.length; i++) {
+      sum += readWhole(model)(tokens, [i], i)[tokens[i]];
+    }
     expect(await scoreSequence([model], SHORT, { scheme: 'pseudo-perplexity' })).toBeCloseTo(
       Math.exp(-sum / SHORT.length),
       4,
     );
     const row = plain(model, tokens);
-    const single = [...SHORT].reduce((total, _, i) => total + row[i + 1]![tokens[i + 1]!]!, 0);
+    const single = [...SHORT].reduce((total, _, i) => total + row[i + 1][tokens[i + 1]], 0);
     for await (const value of logLikelihoods(model, [SHORT], { likelihood: 'single-pass' })) {
       expect(value).toBeCloseTo(single, 4);
     }
@@ -199,9 +209,11 @@ describe.skipIf(!SHARED).each(['esm2', 'performer-relu'])('%s of the goldens', (
   it('divides by the length where asked', async () => {
     const variants = place(SHORT, ['K2_V4del']);
     const plls: number[] = [];
-    for await (const value of logLikelihoods(model, [applyVariant(SHORT, variants[0]!), SHORT])) plls.push(value);
+    for await (const value of logLikelihoods(model, [applyVariant(SHORT, variants[0]), SHORT])) {
+      plls.push(value);
+    }
     const [score] = await scoreVariants([model], SHORT, variants, { perResidue: true });
-    expect(score).toBeCloseTo(plls[0]! / 13 - plls[1]! / 16, 5);
+    expect(score).toBeCloseTo(plls[0] / 13 - plls[1] / 16, 5);
   });
 
   it('leaks no tensor', async () => {
@@ -217,12 +229,16 @@ describe('whatever the model', () => {
   const make = (options: Parameters<typeof newConfig>[0], seed: number) => {
     const model = createModel(newConfig(options), seed);
     // Fresh weights give nearly even odds: larger ones make scores that tell a mistake.
-    for (const variable of model.trainable.values()) tf.tidy(() => variable.assign(tf.mul(variable, 8)));
+    for (const variable of model.trainable.values()) {
+      tf.tidy(() => variable.assign(tf.mul(variable, 8)));
+    }
     models.push(model);
     return model;
   };
   afterAll(() => {
-    for (const model of models) model.dispose();
+    for (const model of models) {
+      model.dispose();
+    }
   });
 
   it('an ensemble averages', async () => {
@@ -230,7 +246,7 @@ describe('whatever the model', () => {
     const variants = place(SHORT, ['K2A', 'V4W:R5A', 'K2del']);
     const [one, two, both] = await Promise.all([[a], [b], [a, b]].map((set) => scoreVariants(set, SHORT, variants)));
     both!.forEach((score, i) => {
-      expect(score).toBeCloseTo((one![i]! + two![i]!) / 2, 10);
+      expect(score).toBeCloseTo((one![i] + two![i]) / 2, 10);
     });
   });
 
@@ -295,7 +311,7 @@ describe('whatever the model', () => {
     const likelihood = (sequence: string) => {
       const tokens = model.alphabet.encode(sequence);
       const rows = plain(model, tokens);
-      return [...tokens].slice(1).reduce((sum, token, i) => sum + rows[i]![token]!, 0);
+      return [...tokens].slice(1).reduce((sum, token, i) => sum + rows[i][token], 0);
     };
     const scores = await scoreVariants([model], SHORT, variants);
     variants.forEach((variant, i) => {
@@ -310,10 +326,10 @@ describe('whatever the model', () => {
     const causal = make({ ...tiny, alphabet: 'nucleotide', attention: { kind: 'favor-relu', causal: true } }, 8);
     const tokens = causal.alphabet.encode(gene);
     const rows = plain(causal, tokens);
-    const expected = [1, 2, 4, 5, 6, 7].reduce((sum, i) => sum + rows[i - 1]![tokens[i]!]!, 0);
+    const expected = [1, 2, 4, 5, 6, 7].reduce((sum, i) => sum + rows[i - 1][tokens[i]], 0);
     expect(await scoreSequence([causal], gene, { scheme: 'log-likelihood' })).toBeCloseTo(expected, 4);
     const masked = make({ ...tiny, alphabet: 'nucleotide' }, 8);
-    const pll = [1, 2, 4, 5, 6].reduce((sum, i) => sum + readWhole(masked)(tokens, [i], i)[tokens[i]!]!, 0);
+    const pll = [1, 2, 4, 5, 6].reduce((sum, i) => sum + readWhole(masked)(tokens, [i], i)[tokens[i]], 0);
     expect(await scoreSequence([masked], gene, { scheme: 'pseudo-perplexity' })).toBeCloseTo(Math.exp(-pll / 5), 4);
   });
 
@@ -323,7 +339,7 @@ describe('whatever the model', () => {
     const scores = await scoreVariants([model], gene, variants);
     expect([...scores].map(Number.isNaN)).toEqual([true, true, true, false, false]);
     expect(scores[3]).toBe(scores[4]);
-    expect(unscorable(model, gene, variants[0]!)).toBe('letter N, which the model does not predict');
+    expect(unscorable(model, gene, variants[0])).toBe('letter N, which the model does not predict');
   });
 });
 

@@ -70,7 +70,7 @@ describe('every format gives the same assay', () => {
     const assay = await readAssay(indels, WILD_TYPE, { columns });
     expect(assay.variants.map((variant) => variant.name)).toEqual(['T3del', 'T3_V4insAA']);
     const shifted = await readAssay(file('shifted.csv', 'variant,DMS_score\nK101A,1\n'), WILD_TYPE, { offset: 100 });
-    expect(shifted.variants[0]!.edits[0]!.start).toBe(1);
+    expect(shifted.variants[0].edits[0].start).toBe(1);
   });
 });
 
@@ -149,7 +149,9 @@ it('any file either reads or gives a one-line input error', async () => {
       try {
         await readAssay(file(name, body), WILD_TYPE);
       } catch (error) {
-        if (!(error instanceof InputError)) throw error;
+        if (!(error instanceof InputError)) {
+          throw error;
+        }
       }
     }),
     { numRuns: 500 },

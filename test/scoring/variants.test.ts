@@ -148,7 +148,7 @@ describe('what is refused', () => {
 
 /** Mutations that fit a wild type, in order and apart from each other. */
 const mutationsOf = (wildType: string, offset: number): fc.Arbitrary<Mutation[]> => {
-  const site = (index: number) => ({ residue: wildType[index]!, position: index + offset });
+  const site = (index: number) => ({ residue: wildType[index], position: index + offset });
   const residues = (minLength: number, maxLength: number) =>
     fc.string({ unit: fc.constantFrom(...RESIDUES), minLength, maxLength });
   const at = (start: number): fc.Arbitrary<Mutation[]> => {
@@ -203,9 +203,13 @@ describe('properties', () => {
         let grown = 0;
         for (const m of mutations) {
           const span = m.last.position - m.first.position + 1;
-          if (m.kind === 'insertion') grown += m.residues.length;
-          else if (m.kind === 'duplication') grown += span;
-          else grown += m.residues.length - span;
+          if (m.kind === 'insertion') {
+            grown += m.residues.length;
+          } else if (m.kind === 'duplication') {
+            grown += span;
+          } else {
+            grown += m.residues.length - span;
+          }
         }
         expect(mutated.length).toBe(wildType.length + grown);
         const untouched = mutations[0] ? mutations[0].first.position - offset : wildType.length;
@@ -250,7 +254,7 @@ describe('properties', () => {
 it('lists every single substitution', () => {
   const variants = [...singleSubstitutions('MK', RESIDUES, 24)];
   expect(variants).toHaveLength(38);
-  expect(variants[0]!.name).toBe('M24A');
+  expect(variants[0].name).toBe('M24A');
   expect(variants.every(isSubstitution)).toBe(true);
-  expect(applyVariant('MK', variants[37]!)).toBe('MY');
+  expect(applyVariant('MK', variants[37])).toBe('MY');
 });

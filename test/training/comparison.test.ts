@@ -44,7 +44,7 @@ describe('transfer', () => {
     const cells = transfersOf({ to: ['ReLU', 'FAVOR+'], attentions: { 'FAVOR+': many } });
     expect(cells.map(({ attention }) => attention)).toEqual(['ReLU', 'FAVOR+']);
     // As `convert` has it: smaller than a new model's.
-    expect(cells[1]!.config.attention).toMatchObject({ ...many, kernel_epsilon: 1e-15 });
+    expect(cells[1].config.attention).toMatchObject({ ...many, kernel_epsilon: 1e-15 });
     expect(parse({ transfer: undefined }).cells.map(({ attention }) => attention)).not.toContain('FAVOR+');
   });
 
@@ -85,7 +85,7 @@ describe('alphabets', () => {
     const [cell] = parse({ alphabet: 'bytes', fasta: undefined, files: ['books'] }).cells;
     expect(cell!.config).toMatchObject({ alphabet: 'bytes', vocab_size: 261 });
     expect(cell!.recipe.mode).toBe('packed');
-    expect(parse({}).cells[0]!.recipe.mode).toBe('single');
+    expect(parse({}).cells[0].recipe.mode).toBe('single');
     expect(() => parse({ alphabet: 'codons' })).toThrow('alphabet is "codons"; give protein or nucleotide or bytes');
     expect(() => parse({ files: ['a'] })).toThrow('give either data, fasta or files');
   });

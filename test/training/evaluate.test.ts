@@ -64,7 +64,9 @@ describeEngines('evaluation', () => {
     expect(one.model.positions).toBe(all.model.positions);
     expect(one.model.correct).toBe(all.model.correct);
     expect(one.model.loss / all.model.loss).toBeCloseTo(1, 6);
-    if (causal) expect(one.model.positions).toBe(9 + 90 + 23 + 61 + 44);
+    if (causal) {
+      expect(one.model.positions).toBe(9 + 90 + 23 + 61 + 44);
+    }
     // An untrained model knows about nothing: near the uniform distribution over the 33 tokens.
     expect(figuresOf(one.model).perplexity).toBeGreaterThan(30);
     expect(figuresOf(one.model).perplexity).toBeLessThan(36);

@@ -51,7 +51,9 @@ describeEngines('three AdamW steps agree with PyTorch', () => {
       }
       const positions = passes.reduce((sum, pass) => sum + pass.positions.length, 0);
       let loss = 0;
-      for (const pass of passes) loss += (await tf.tidy(() => passLoss(model, pass, 1 / positions).loss).data())[0];
+      for (const pass of passes) {
+        loss += (await tf.tidy(() => passLoss(model, pass, 1 / positions).loss).data())[0];
+      }
       expect(loss / training.final_loss).toBeCloseTo(1, 4);
       optimizer.dispose();
       model.dispose();

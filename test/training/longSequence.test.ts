@@ -17,12 +17,17 @@ async function longestSequence(path: string): Promise<string> {
   let current: string[] = [];
   const end = () => {
     const sequence = current.join('');
-    if (sequence.length > longest.length) longest = sequence;
+    if (sequence.length > longest.length) {
+      longest = sequence;
+    }
     current = [];
   };
   for await (const line of createInterface({ input: createReadStream(path).pipe(createGunzip()) })) {
-    if (line.startsWith('>')) end();
-    else current.push(line);
+    if (line.startsWith('>')) {
+      end();
+    } else {
+      current.push(line);
+    }
   }
   end();
   return longest;
@@ -46,7 +51,9 @@ describeEngines('the longest sequence of the corpus', (device) => {
         recompute,
       });
       const values: tf.TypedArray[] = [];
-      for (const gradient of gradients.values()) values.push((await gradient.data()).slice());
+      for (const gradient of gradients.values()) {
+        values.push((await gradient.data()).slice());
+      }
       const result = { loss: (await loss.data())[0], values };
       tf.dispose([loss, correct, ...gradients.values()]);
       return result;

@@ -68,8 +68,9 @@ describeEngines('training', (device) => {
 
   test('recomputed blocks give the same weights, bit for bit', async () => {
     const recipe = tinyRecipe({ budget: { steps: 3 } });
-    for (const recompute of [false, true])
+    for (const recompute of [false, true]) {
       await runToEnd(path(`recompute ${recompute}`), startTraining(tinyConfig(), recipe, store), { recompute });
+    }
     expect(checkpointFiles(path('recompute true'))).toEqual(checkpointFiles(path('recompute false')));
   });
 
@@ -146,7 +147,9 @@ describeEngines('a run', (device) => {
     const run = path('diverged');
     const training = start(10);
     const onCheckpoint = (step: number) => {
-      if (step !== 2) return;
+      if (step !== 2) {
+        return;
+      }
       const bias = training.model.parameters.get('head.bias')!;
       tf.tidy(() => bias.assign(tf.fill(bias.shape, Number.NaN)));
     };

@@ -339,7 +339,9 @@ const require = createRequire(import.meta.url);
 /** The package's folder: the nearest one above this file that has a package.json, from src as from dist. */
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder);
+  while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) {
+    folder = dirname(folder);
+  }
   return folder;
 }
 
@@ -350,7 +352,9 @@ let loaded: Addon | undefined;
  * Throws an Error that says what is missing and which command builds it.
  */
 export function loadAddon(): Addon {
-  if (loaded) return loaded;
+  if (loaded) {
+    return loaded;
+  }
   const root = packageRoot();
   const places = [
     join(root, 'prebuilds', `${process.platform}-${process.arch}`, FILE),

@@ -38,7 +38,11 @@ export class NativeBackend extends MathBackendCPU {
     try {
       return kernel();
     } catch (error) {
-      for (const { dataId } of this.outputs.slice(before)) if (this.data.has(dataId)) this.disposeData(dataId, true);
+      for (const { dataId } of this.outputs.slice(before)) {
+        if (this.data.has(dataId)) {
+          this.disposeData(dataId, true);
+        }
+      }
       throw error;
     } finally {
       this.outputs.length = before;
@@ -117,8 +121,9 @@ export class NativeBackend extends MathBackendCPU {
     } catch (cause) {
       throw new Error(`a tensor [${tensor.shape}] was used after it was disposed`, { cause });
     }
-    if (tensor.dtype !== dtype || !isNumeric(values))
+    if (tensor.dtype !== dtype || !isNumeric(values)) {
       throw new TypeError(`expected a tensor of ${dtype}, got ${tensor.dtype} [${tensor.shape}]`);
+    }
     return values;
   }
 

@@ -58,7 +58,9 @@ export function gemm(options: GemmOptions): void {
   const { transposeA = false, transposeB = false } = options;
   const [outer, inner] = options.batch ?? [1, 1];
   let at = 0;
-  for (const value of [m, n, k, outer, inner]) shape[at++] = value;
+  for (const value of [m, n, k, outer, inner]) {
+    shape[at++] = value;
+  }
   for (const [matrix, width, transposed] of [
     [a, transposeA ? m : k, transposeA],
     [b, transposeB ? k : n, transposeB],

@@ -27,7 +27,9 @@ export const cpu: EngineKind = {
       throw new InputError((error as Error).message);
     }
     const addon = loadAddon();
-    if (threads !== undefined) addon.setThreads(threads);
+    if (threads !== undefined) {
+      addon.setThreads(threads);
+    }
     register();
     await tf.setBackend(BACKEND_NAME);
     const { pool } = tf.backend() as NativeBackend;
@@ -44,7 +46,9 @@ export const cpu: EngineKind = {
 
 /** Makes `cpu-native` known to tfjs, once in a process. */
 function register(): void {
-  if (tf.findBackendFactory(BACKEND_NAME)) return;
+  if (tf.findBackendFactory(BACKEND_NAME)) {
+    return;
+  }
   const addon = loadAddon();
   tf.registerBackend(BACKEND_NAME, () => {
     const pool = new BufferPool(
@@ -57,7 +61,9 @@ function register(): void {
   tf.copyRegisteredKernels('cpu', BACKEND_NAME);
   for (const { name, run } of KERNELS) {
     const original = (tf.getKernel(name, BACKEND_NAME) as tf.KernelConfig | undefined)?.kernelFunc;
-    if (original) tf.unregisterKernel(name, BACKEND_NAME);
+    if (original) {
+      tf.unregisterKernel(name, BACKEND_NAME);
+    }
     const kernelFunc = ({ inputs, attrs, backend }: Parameters<tf.KernelFunc>[0]) =>
       (backend as NativeBackend).guard(() =>
         run({

@@ -115,7 +115,9 @@ export class BufferPool {
   /** Changes the most that the pool may hold; what is in use beyond it stays. */
   setLimit(bytes: number): void {
     this.figures.limit = bytes;
-    if (this.figures.inUse + this.figures.idle > bytes) this.trim();
+    if (this.figures.inUse + this.figures.idle > bytes) {
+      this.trim();
+    }
   }
 
   memory(): PoolMemory {

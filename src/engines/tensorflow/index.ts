@@ -31,13 +31,17 @@ export const tensorflow: EngineKind = {
   device: 'tensorflow',
   async probe() {
     const found = find();
-    if (found?.built) return { device: 'tensorflow', usable: true, automatic: false, description: found.name };
+    if (found?.built) {
+      return { device: 'tensorflow', usable: true, automatic: false, description: found.name };
+    }
     const reason = found ? `${found.name} is installed without its addon` : `${PACKAGES[1]} is not installed`;
     return { device: 'tensorflow', usable: false, automatic: false, reason, install: INSTALL };
   },
   async start() {
     const found = find();
-    if (!found?.built) throw new InputError(`--device tensorflow: tfjs-node is not set up; to get it: ${INSTALL}`);
+    if (!found?.built) {
+      throw new InputError(`--device tensorflow: tfjs-node is not set up; to get it: ${INSTALL}`);
+    }
     // TensorFlow reports its every optimisation on standard error.
     process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
     // Node.js 23 has dropped it, and tfjs-node uses it.

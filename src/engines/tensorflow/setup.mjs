@@ -42,15 +42,21 @@ function findTensorFlow() {
     fail(`${python} does not run (${error.message.split('\n')[0]}): install Python 3, or set PYTHON to one`);
   }
   const [folder, name, version] = answer.trim().split('\n');
-  if (!version) fail(`${python} has no TensorFlow: ${python} -m pip install tensorflow-cpu (or tensorflow[and-cuda])`);
+  if (!version) {
+    fail(`${python} has no TensorFlow: ${python} -m pip install tensorflow-cpu (or tensorflow[and-cuda])`);
+  }
   return { folder, name, version };
 }
 
-if (process.platform !== 'linux') fail('only Linux is supported: elsewhere npm install @tensorflow/tfjs-node');
+if (process.platform !== 'linux') {
+  fail('only Linux is supported: elsewhere npm install @tensorflow/tfjs-node');
+}
 const tensorflow = findTensorFlow();
 const options = process.argv.slice(2);
 const unknown = options.find((option) => option !== '--gpu' && option !== '--cpu');
-if (unknown) fail(`unknown option '${unknown}': --gpu or --cpu`);
+if (unknown) {
+  fail(`unknown option '${unknown}': --gpu or --cpu`);
+}
 const cuda =
   options.length > 0
     ? options.includes('--gpu')
@@ -75,9 +81,11 @@ if (!existsSync(join(folder, 'package.json'))) {
 }
 
 const libraries = { tensorflow: 'libtensorflow_cc.so.2', tensorflow_framework: 'libtensorflow_framework.so.2' };
-for (const file of [...Object.values(libraries), 'include/tensorflow/c/c_api.h'])
-  if (!existsSync(join(tensorflow.folder, file)))
+for (const file of [...Object.values(libraries), 'include/tensorflow/c/c_api.h']) {
+  if (!existsSync(join(tensorflow.folder, file))) {
     fail(`${tensorflow.name} ${tensorflow.version} has no ${file}: TensorFlow 2.9 or later is needed`);
+  }
+}
 rmSync(join(folder, 'deps'), { recursive: true, force: true });
 mkdirSync(join(folder, 'deps/lib'), { recursive: true });
 symlinkSync(join(tensorflow.folder, 'include'), join(folder, 'deps/include'));
@@ -92,6 +100,8 @@ const builder = createRequire(join(folder, 'package.json')).resolve('@mapbox/nod
 const headers = join(dirname(process.execPath), '..');
 const nodedir = existsSync(join(headers, 'include/node/node_api.h')) ? [`--nodedir=${headers}`] : [];
 run(process.execPath, [builder, 'rebuild', '--build-from-source', ...nodedir], folder);
-if (!isBuilt()) fail(`the build left no addon in ${join(folder, 'lib')}`);
+if (!isBuilt()) {
+  fail(`the build left no addon in ${join(folder, 'lib')}`);
+}
 writeFileSync(stampFile, stamp);
 process.stdout.write(`set up: ${stamp}\n`);

@@ -45,7 +45,9 @@ const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis', 'disable-dawn-fe
  */
 export async function findAdapter(backend?: 'null'): Promise<Found> {
   // Without any driver Dawn fails as well, but complains on standard error.
-  if (!backend && !hasDriver()) return whyNone();
+  if (!backend && !hasDriver()) {
+    return whyNone();
+  }
   let dawn: typeof import('webgpu');
   try {
     dawn = await import('webgpu');
@@ -94,10 +96,14 @@ function firstLine(error: unknown): string {
 
 /** Whether Vulkan's loader would find a driver's manifest; other systems bring their drivers along. */
 function hasDriver(): boolean {
-  if (process.platform !== 'linux') return true;
+  if (process.platform !== 'linux') {
+    return true;
+  }
   const { env } = process;
   const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES;
-  if (named) return named.split(':').some((path) => existsSync(path));
+  if (named) {
+    return named.split(':').some((path) => existsSync(path));
+  }
   const shared = (env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':');
   const own = env.XDG_DATA_HOME || join(homedir(), '.local/share');
   return ['/usr/local/etc', '/etc', own, ...shared].some((folder) => {
@@ -108,7 +114,9 @@ function hasDriver(): boolean {
 
 /** Why Dawn finds no GPU on this machine, as far as one can see from outside. */
 function whyNone(): { reason: string; install?: string } {
-  if (process.platform !== 'linux') return { reason: 'no GPU with a driver for it' };
+  if (process.platform !== 'linux') {
+    return { reason: 'no GPU with a driver for it' };
+  }
   if (!loads('libvulkan.so.1')) {
     return {
       reason: 'the Vulkan loader libvulkan.so.1 is missing',

@@ -100,7 +100,9 @@ export class Backend extends Tfjs {
       this.failure ??= new Error(`the GPU reports: ${event.error.message}`);
     });
     void device.lost.then(({ reason, message }) => {
-      if (this.disposed) return;
+      if (this.disposed) {
+        return;
+      }
       this.lost = true;
       this.failure = new DeviceLostError(`the GPU was lost (${message.split('\n')[0] || reason})`);
     });
@@ -123,16 +125,24 @@ export class Backend extends Tfjs {
 
   override readSync(id: object): tf.backend_util.BackendValues {
     const { values } = this.tensorMap.get(id);
-    if (values) return values;
+    if (values) {
+      return values;
+    }
     throw new Error('the webgpu engine cannot wait for values: await tensor.data(), not dataSync() or arraySync()');
   }
 
   override disposeData(id: object, force = false): boolean {
-    if (!this.tensorMap.has(id)) return true;
+    if (!this.tensorMap.has(id)) {
+      return true;
+    }
     const data = this.tensorMap.get(id);
     data.refCount = force ? 0 : data.refCount - 1;
-    if (data.refCount > 0) return false;
-    if (data.dtype === 'complex64') return super.disposeData(id, true);
+    if (data.refCount > 0) {
+      return false;
+    }
+    if (data.dtype === 'complex64') {
+      return super.disposeData(id, true);
+    }
     this.releaseResource(id);
     this.tensorMap.delete(id);
     return true;
@@ -174,11 +184,17 @@ export class Backend extends Tfjs {
 
   override runWebGPUProgram(program: Program, inputs: TensorInfo[], ...rest: unknown[]): TensorInfo {
     // The code of cumsum and cumprod has the length in it, which tfjs forgot in the key that it is found again by.
-    if (program.constructor.name === 'CumProgram') program.shaderKey += `_${program.outputShape.at(-1)}`;
+    if (program.constructor.name === 'CumProgram') {
+      program.shaderKey += `_${program.outputShape.at(-1)}`;
+    }
     // Integers that tfjs has renamed to floats: most of its kernels convert as they read, some forget to.
     const floats = inputs.map((tensor) => (this.isRenamed(tensor) ? toFloats(this, tensor) : tensor));
     const output = super.runWebGPUProgram(program, floats, ...rest);
-    for (const [i, tensor] of floats.entries()) if (tensor !== inputs[i]) this.disposeData(tensor.dataId);
+    for (const [i, tensor] of floats.entries()) {
+      if (tensor !== inputs[i]) {
+        this.disposeData(tensor.dataId);
+      }
+    }
     return output;
   }
 
@@ -215,8 +231,9 @@ export class Backend extends Tfjs {
   bufferOf(tensor: TensorInfo): GPUBuffer {
     const buffer = this.resourceOf(tensor, false);
     const { dtype } = this.tensorMap.get(tensor.dataId);
-    if ((dtype === 'float32') !== (tensor.dtype === 'float32'))
+    if ((dtype === 'float32') !== (tensor.dtype === 'float32')) {
       throw new Error(`a tensor of ${tensor.dtype} whose values are ${dtype}: cast it with tf.cast`);
+    }
     return buffer;
   }
 
@@ -264,8 +281,11 @@ export class Backend extends Tfjs {
       this.bufferManager.clear(recording.arena!);
       recording = undefined;
     }
-    if (recording) this.run(recording, inputs, seeds);
-    else recording = this.record(inputs, seeds, compute);
+    if (recording) {
+      this.run(recording, inputs, seeds);
+    } else {
+      recording = this.record(inputs, seeds, compute);
+    }
     // The most recently used one is the last.
     this.recordings.set(key, recording);
     if (this.recordings.size > RECORDINGS) {
@@ -284,7 +304,9 @@ export class Backend extends Tfjs {
   }
 
   private record(inputs: Record<string, StepInput>, seeds: number[], compute: Step): Recording {
-    if (this.commandEncoder) this.submitQueue();
+    if (this.commandEncoder) {
+      this.submitQueue();
+    }
     this.bufferManager.trim(0);
     const recording = new Recording();
     const { arena } = this.bufferManager.within(() => {
@@ -298,8 +320,9 @@ export class Backend extends Tfjs {
         }
         tf.tidy(() => {
           const tensors = toTensors(inputs);
-          for (const [name, tensor] of Object.entries(tensors))
+          for (const [name, tensor] of Object.entries(tensors)) {
             recording.inputs.set(name, this.resourceOf(tensor, false));
+          }
           const result = compute(tensors);
           const { shape, dtype } = result;
           recording.output = { buffer: this.resourceOf(result, false), shape, dtype };
@@ -308,12 +331,16 @@ export class Backend extends Tfjs {
         });
       } finally {
         this.recording = undefined;
-        for (const seed of seeds) this.seeds.delete(seed);
+        for (const seed of seeds) {
+          this.seeds.delete(seed);
+        }
       }
     });
     recording.arena = arena;
     for (const id of recording.made) {
-      if (!this.tensorMap.has(id)) continue;
+      if (!this.tensorMap.has(id)) {
+        continue;
+      }
       this.bufferManager.clear(arena);
       throw new Error('a step that is replayed may change variables in place only, and keep no tensor but its result');
     }
@@ -329,28 +356,46 @@ export class Backend extends Tfjs {
   /** Whether a recording's buffers still are those of the tensors and variables that it used. */
   private isCurrent({ outsiders }: Recording): boolean {
     for (const { id, buffer, variable } of outsiders.values()) {
-      if (!this.tensorMap.has(id) || this.tensorMap.get(id).resource !== buffer) return false;
-      if (variable && variable.dataId !== id) return false;
+      if (!this.tensorMap.has(id) || this.tensorMap.get(id).resource !== buffer) {
+        return false;
+      }
+      if (variable && variable.dataId !== id) {
+        return false;
+      }
     }
     return true;
   }
 
   private run(recording: Recording, inputs: Record<string, StepInput>, seeds: number[]): void {
     this.assertSound();
-    if (this.commandEncoder) this.submitQueue();
-    for (const [name, { values }] of Object.entries(inputs))
+    if (this.commandEncoder) {
+      this.submitQueue();
+    }
+    for (const [name, { values }] of Object.entries(inputs)) {
       this.queue.writeBuffer(recording.inputs.get(name)!, 0, values as Int32Array<ArrayBuffer>);
-    for (const [i, seed] of seeds.entries()) this.queue.writeBuffer(recording.seeds[i], 0, Int32Array.of(seed));
-    for (const { id, written } of recording.outsiders.values()) if (written) this.tensorMap.get(id).values = null;
-    for (const dispatch of recording.dispatches) this.encodeDispatch(dispatch);
+    }
+    for (const [i, seed] of seeds.entries()) {
+      this.queue.writeBuffer(recording.seeds[i], 0, Int32Array.of(seed));
+    }
+    for (const { id, written } of recording.outsiders.values()) {
+      if (written) {
+        this.tensorMap.get(id).values = null;
+      }
+    }
+    for (const dispatch of recording.dispatches) {
+      this.encodeDispatch(dispatch);
+    }
   }
 
   private upload(values: tf.backend_util.TypedArray, dtype: DataType): GPUBuffer {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = this.bufferManager.acquireBuffer(4 * values.length, usage, true, false);
     const range = buffer.getMappedRange();
-    if (dtype === 'float32') new Float32Array(range).set(values);
-    else new Int32Array(range).set(values);
+    if (dtype === 'float32') {
+      new Float32Array(range).set(values);
+    } else {
+      new Int32Array(range).set(values);
+    }
     buffer.unmap();
     return buffer;
   }
@@ -382,18 +427,26 @@ export class Backend extends Tfjs {
   }
 
   override dispose(): void {
-    for (const { arena } of this.recordings.values()) this.bufferManager.clear(arena!);
+    for (const { arena } of this.recordings.values()) {
+      this.bufferManager.clear(arena!);
+    }
     this.recordings.clear();
-    for (const buffer of this.constants.values()) buffer.destroy();
+    for (const buffer of this.constants.values()) {
+      buffer.destroy();
+    }
     this.constants.clear();
     super.dispose();
   }
 
   private assertSound(): void {
     const { failure } = this;
-    if (!failure) return;
+    if (!failure) {
+      return;
+    }
     // A lost GPU stays lost.
-    if (!this.lost) this.failure = undefined;
+    if (!this.lost) {
+      this.failure = undefined;
+    }
     throw failure;
   }
 
@@ -426,12 +479,16 @@ export class Backend extends Tfjs {
     this.computePassEncoder.setPipeline(pipeline);
     this.computePassEncoder.setBindGroup(0, bindGroup);
     this.computePassEncoder.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
-    if (++this.dispatches >= BATCH) this.submitQueue();
+    if (++this.dispatches >= BATCH) {
+      this.submitQueue();
+    }
   }
 
   /** Runs `compute` and measures each of its kernels on the GPU, by name. Throws where the GPU tells no times. */
   async measureKernels(compute: () => Promise<unknown>): Promise<KernelTimes[]> {
-    if (!this.device.features.has('timestamp-query')) throw new Error('this GPU tells no times (timestamp-query)');
+    if (!this.device.features.has('timestamp-query')) {
+      throw new Error('this GPU tells no times (timestamp-query)');
+    }
     const profile = new Profile(this.device);
     this.profile = profile;
     try {
@@ -439,7 +496,9 @@ export class Backend extends Tfjs {
     } finally {
       this.profile = undefined;
     }
-    if (this.commandEncoder) this.submitQueue();
+    if (this.commandEncoder) {
+      this.submitQueue();
+    }
     return profile.read();
   }
 
@@ -490,8 +549,11 @@ function layOut(uniforms: Uniforms): Uint8Array {
   const view = new DataView(new ArrayBuffer(Math.ceil(end / 16) * 16));
   for (const [i, { type, data }] of uniforms.entries()) {
     for (const [j, value] of (data.length > 0 ? data : [1]).entries()) {
-      if (type === 'float32') view.setFloat32(offsets[i] + 4 * j, value, true);
-      else view.setInt32(offsets[i] + 4 * j, value, true);
+      if (type === 'float32') {
+        view.setFloat32(offsets[i] + 4 * j, value, true);
+      } else {
+        view.setInt32(offsets[i] + 4 * j, value, true);
+      }
     }
   }
   return new Uint8Array(view.buffer);

@@ -26,8 +26,12 @@ export class BufferPool {
     this.numBytesUsed += size;
     this.mostUsed = Math.max(this.mostUsed, this.numBytesUsed);
     const kept = reuse ? this.arena.free.get(`${size},${usage}`)?.pop() : undefined;
-    if (kept && this.idle.delete(kept)) this.idleBytes -= size;
-    if (kept) return kept;
+    if (kept && this.idle.delete(kept)) {
+      this.idleBytes -= size;
+    }
+    if (kept) {
+      return kept;
+    }
     this.numBytesAllocated += size;
     this.mostAllocated = Math.max(this.mostAllocated, this.numBytesAllocated);
     const buffer = this.device.createBuffer({ size, usage, mappedAtCreation });
@@ -39,7 +43,9 @@ export class BufferPool {
   releaseBuffer(buffer: GPUBuffer, reuse = true): void {
     const owner = this.owners.get(buffer);
     // The arena is gone, and the buffer with it.
-    if (!owner?.buffers.has(buffer)) return;
+    if (!owner?.buffers.has(buffer)) {
+      return;
+    }
     this.numBytesUsed -= buffer.size;
     if (!reuse) {
       this.destroy(owner, buffer);
@@ -47,9 +53,14 @@ export class BufferPool {
     }
     const key = `${buffer.size},${buffer.usage}`;
     const kept = owner.free.get(key);
-    if (kept) kept.push(buffer);
-    else owner.free.set(key, [buffer]);
-    if (owner !== this.common) return;
+    if (kept) {
+      kept.push(buffer);
+    } else {
+      owner.free.set(key, [buffer]);
+    }
+    if (owner !== this.common) {
+      return;
+    }
     this.idle.add(buffer);
     this.idleBytes += buffer.size;
   }
@@ -82,7 +93,9 @@ export class BufferPool {
 
   /** Ends all buffers of an arena. Work on them that was submitted still finishes. */
   clear(arena: Arena): void {
-    for (const buffer of arena.buffers) this.destroy(arena, buffer);
+    for (const buffer of arena.buffers) {
+      this.destroy(arena, buffer);
+    }
     arena.free.clear();
   }
 
@@ -93,13 +106,17 @@ export class BufferPool {
    */
   trim(most = this.mostUsed): void {
     for (const buffer of this.idle) {
-      if (this.idleBytes <= most) return;
+      if (this.idleBytes <= most) {
+        return;
+      }
       this.idle.delete(buffer);
       this.idleBytes -= buffer.size;
       const key = `${buffer.size},${buffer.usage}`;
       const kept = this.common.free.get(key)!;
       kept.splice(kept.indexOf(buffer), 1);
-      if (kept.length === 0) this.common.free.delete(key);
+      if (kept.length === 0) {
+        this.common.free.delete(key);
+      }
       this.destroy(this.common, buffer);
     }
   }

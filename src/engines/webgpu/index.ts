@@ -8,14 +8,18 @@ export const webgpu: EngineKind = {
   device: 'webgpu',
   async probe() {
     const found = await findAdapter();
-    if (!('adapter' in found)) return { device: 'webgpu', usable: false, automatic: false, ...found };
+    if (!('adapter' in found)) {
+      return { device: 'webgpu', usable: false, automatic: false, ...found };
+    }
     const software = isSoftware(found.adapter);
     const description = `${describeAdapter(found.adapter)}${software ? ' (software)' : ''}`;
     return { device: 'webgpu', usable: true, automatic: !software, description };
   },
   async start(options) {
     const found = await findAdapter();
-    if ('adapter' in found) return startOn(found, options);
+    if ('adapter' in found) {
+      return startOn(found, options);
+    }
     const { reason, install } = found;
     throw new InputError(`--device webgpu: ${reason}${install ? `; to get it: ${install}` : ''}`);
   },
@@ -34,9 +38,13 @@ export async function startOn(
   const { computesRight, matrixUnitsOf } = await import('./kernels/matrixUnits.js');
   const backend = withNavigator(gpu, () => new Backend(device, info));
   const units = matrixUnitsOf(device, info);
-  if (precision === 'f16' || (precision === 'auto' && !software)) backend.matrixUnits = units;
+  if (precision === 'f16' || (precision === 'auto' && !software)) {
+    backend.matrixUnits = units;
+  }
   const wrong = backend.matrixUnits && !(await computesRight(backend));
-  if (wrong) backend.matrixUnits = undefined;
+  if (wrong) {
+    backend.matrixUnits = undefined;
+  }
   if (precision === 'f16' && !backend.matrixUnits) {
     backend.dispose();
     device.destroy();
@@ -53,7 +61,9 @@ export async function startOn(
     description: `${description}, ${products}`,
     async stop() {
       tf.removeBackend('webgpu');
-      if (held) device.destroy();
+      if (held) {
+        device.destroy();
+      }
       held = undefined;
     },
   };
@@ -62,7 +72,9 @@ export async function startOn(
 /** tfjs asks for navigator.gpu while its backend is made, and only then. */
 function withNavigator<T>(gpu: GPU, make: () => T): T {
   const host = globalThis as { navigator?: { gpu?: GPU } };
-  if (!host.navigator) Object.defineProperty(host, 'navigator', { value: {}, configurable: true });
+  if (!host.navigator) {
+    Object.defineProperty(host, 'navigator', { value: {}, configurable: true });
+  }
   Object.defineProperty(host.navigator, 'gpu', { value: gpu, configurable: true });
   try {
     return make();

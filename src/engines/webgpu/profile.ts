@@ -22,7 +22,9 @@ export class Profile {
   /** Where the pass that runs a kernel alone writes its times. */
   next(dispatch: Dispatch): GPUComputePassTimestampWrites {
     const index = (2 * this.dispatches.length) % TIMES;
-    if (index === 0) this.sets.push(this.device.createQuerySet({ type: 'timestamp', count: TIMES }));
+    if (index === 0) {
+      this.sets.push(this.device.createQuerySet({ type: 'timestamp', count: TIMES }));
+    }
     this.dispatches.push(dispatch);
     const querySet = this.sets[this.sets.length - 1];
     return { querySet, beginningOfPassWriteIndex: index, endOfPassWriteIndex: index + 1 };
@@ -57,7 +59,9 @@ export class Profile {
     this.device.queue.submit([encoder.finish()]);
     await readable.mapAsync(GPUMapMode.READ);
     const times = new BigUint64Array(readable.getMappedRange().slice(0));
-    for (const object of [set, resolved, readable]) object.destroy();
+    for (const object of [set, resolved, readable]) {
+      object.destroy();
+    }
     return times;
   }
 }

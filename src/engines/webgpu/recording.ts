@@ -39,7 +39,9 @@ export class Recording {
   /** Notes that a kernel uses a tensor. */
   use(tensor: tf.TensorInfo, buffer: GPUBuffer, written: boolean, isVariable: boolean): void {
     const id = tensor.dataId;
-    if (this.made.has(id)) return;
+    if (this.made.has(id)) {
+      return;
+    }
     const known = this.outsiders.get(id);
     const variable = isVariable ? (tensor as tf.Variable) : known?.variable;
     this.outsiders.set(id, { id, buffer, variable, written: written || (known?.written ?? false) });

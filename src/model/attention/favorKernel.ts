@@ -7,7 +7,9 @@ import { projectionParameters } from './projection.js';
 /** Generalised attention: φ(x) = f(x) + ε, or f(W x) + ε with random features, f by the name in `kernel`. */
 export const favorKernel: AttentionFactory = (config) => {
   const { causal, kernel, kernel_epsilon: epsilon } = config.attention;
-  if (kernel === 'relu') return favorRelu(config);
+  if (kernel === 'relu') {
+    return favorRelu(config);
+  }
   return {
     parameters: projectionParameters(config),
     attend: (qkv, keep, { projection }) =>

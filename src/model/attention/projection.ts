@@ -15,12 +15,22 @@ export type RandomFeatures = 'orthogonal' | 'regularized' | 'iid';
  */
 export function gaussianProjection(rows: number, size: number, kind: RandomFeatures, random: Random): Float32Array {
   const matrix = Float64Array.from({ length: rows * size }, () => random.normal());
-  if (kind === 'iid') return Float32Array.from(matrix);
-  for (let block = 0; block < rows; block += size) orthonormalise(matrix, block, Math.min(size, rows - block), size);
+  if (kind === 'iid') {
+    return Float32Array.from(matrix);
+  }
+  for (let block = 0; block < rows; block += size) {
+    orthonormalise(matrix, block, Math.min(size, rows - block), size);
+  }
   for (let row = 0; row < rows; row++) {
     let square = kind === 'regularized' ? size : 0;
-    if (kind === 'orthogonal') for (let i = 0; i < size; i++) square += random.normal() ** 2;
-    for (let i = 0; i < size; i++) matrix[row * size + i] *= Math.sqrt(square);
+    if (kind === 'orthogonal') {
+      for (let i = 0; i < size; i++) {
+        square += random.normal() ** 2;
+      }
+    }
+    for (let i = 0; i < size; i++) {
+      matrix[row * size + i] *= Math.sqrt(square);
+    }
   }
   return Float32Array.from(matrix);
 }
@@ -28,7 +38,9 @@ export function gaussianProjection(rows: number, size: number, kind: RandomFeatu
 /** The projection of a kind with random features, as its layers' parameter; none with deterministic features. */
 export function projectionParameters(config: ModelConfig): AttentionParameter[] {
   const { features, num_features: rows } = config.attention;
-  if (features === undefined || features === 'deterministic') return [];
+  if (features === undefined || features === 'deterministic') {
+    return [];
+  }
   const size = config.hidden_size / config.num_attention_heads;
   return [
     {
@@ -49,11 +61,17 @@ function orthonormalise(matrix: Float64Array, first: number, count: number, size
       for (let j = 0; j < i; j++) {
         const other = matrix.subarray((first + j) * size, (first + j + 1) * size);
         let product = 0;
-        for (let k = 0; k < size; k++) product += row[k] * other[k];
-        for (let k = 0; k < size; k++) row[k] -= product * other[k];
+        for (let k = 0; k < size; k++) {
+          product += row[k] * other[k];
+        }
+        for (let k = 0; k < size; k++) {
+          row[k] -= product * other[k];
+        }
       }
     }
     const norm = Math.hypot(...row);
-    for (let k = 0; k < size; k++) row[k] /= norm;
+    for (let k = 0; k < size; k++) {
+      row[k] /= norm;
+    }
   }
 }

@@ -39,8 +39,12 @@ export function landscapeChart(options: LandscapeOptions): Chart {
   const centre = options.centre ?? 0;
   const scoreTitle = options.scoreTitle ?? 'score';
   let extent = 0;
-  for (const { score } of options.variants) extent = Math.max(extent, Math.abs(score - centre));
-  if (extent === 0) extent = 1;
+  for (const { score } of options.variants) {
+    extent = Math.max(extent, Math.abs(score - centre));
+  }
+  if (extent === 0) {
+    extent = 1;
+  }
   const cells: Row[] = options.variants.map(({ position, wildType: from, mutant, score }) => ({
     position,
     start: position - 0.5,

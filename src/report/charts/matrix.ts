@@ -23,9 +23,13 @@ export interface ResidueMatrixOptions {
 /** The colour limit for a map: its 99.5th percentile, or its maximum where nearly everything is zero. */
 export function colourLimit(values: Float32Array): number {
   const limit = quantile(values.filter(Number.isFinite), 0.995);
-  if (limit > 0) return limit;
+  if (limit > 0) {
+    return limit;
+  }
   let maximum = 0;
-  for (const value of values) maximum = Math.max(maximum, value);
+  for (const value of values) {
+    maximum = Math.max(maximum, value);
+  }
   return maximum || 1;
 }
 
@@ -147,7 +151,7 @@ function residueMatrixSpec(
         },
         encoding: { x, y, url: { field: 'url', type: 'nominal' } },
       },
-      ...(interactive ? [selectedCell(x, y, PALETTES[theme].categories[1]!)] : []),
+      ...(interactive ? [selectedCell(x, y, PALETTES[theme].categories[1])] : []),
     ],
   };
 }

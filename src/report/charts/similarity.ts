@@ -23,7 +23,7 @@ export function similarityChart(options: SimilarityOptions): Chart {
         row,
         column,
         // The diagonal says nothing and would only stretch the colours.
-        similarity: i === j ? null : matrix[i * residues.length + j]!,
+        similarity: i === j ? null : matrix[i * residues.length + j],
       })),
     ),
   );
@@ -84,7 +84,9 @@ function residueAxis(field: string, residues: readonly string[]): Record<string,
 function limits(matrix: Float32Array, size: number): number[] {
   let limit = 0;
   matrix.forEach((value, cell) => {
-    if (Math.floor(cell / size) !== cell % size) limit = Math.max(limit, Math.abs(value));
+    if (Math.floor(cell / size) !== cell % size) {
+      limit = Math.max(limit, Math.abs(value));
+    }
   });
   limit ||= 1;
   return [-limit, -limit / 2, 0, limit / 2, limit];

@@ -34,11 +34,13 @@ export async function fitAssayHead(
   measured: ArrayLike<number>,
   options: AssayHeadOptions = {},
 ): Promise<AssayHead> {
-  if (method !== 'fine-tune') return fitLinearHead(method, features, rows, measured, options);
+  if (method !== 'fine-tune') {
+    return fitLinearHead(method, features, rows, measured, options);
+  }
   const examples = await examplesOf(features, rows);
   const head = await trainGradientHead(
-    features.models[0]!,
-    examples.map((example, i) => ({ ...example, targets: [measured[rows[i]!]!] })),
+    features.models[0],
+    examples.map((example, i) => ({ ...example, targets: [measured[rows[i]]] })),
     { loss: 'regression', ...options, outputs: 1 },
   );
   return Object.assign(head, { method });
@@ -50,7 +52,9 @@ export async function predictAssayHead(
   features: VariantFeatures,
   rows: readonly number[] = features.variants.map((_, i) => i),
 ): Promise<Float64Array> {
-  if (head.method !== 'fine-tune') return predictLinearHead(head, features, rows);
+  if (head.method !== 'fine-tune') {
+    return predictLinearHead(head, features, rows);
+  }
   const outputs = await head.predict(await examplesOf(features, rows));
   return Float64Array.from(outputs, ([value]) => value!);
 }
@@ -60,8 +64,8 @@ async function examplesOf(features: VariantFeatures, rows: readonly number[]): P
   const zeroShot = await features.zeroShot();
   const { models, wildType, variants } = features;
   return rows.map((row) => {
-    const { tokens, weights } = poolingOf(models[0]!, wildType, variants[row]!, 'site');
-    return { tokens, indices: weights.map(({ index }) => index), prior: zeroShot[row]! };
+    const { tokens, weights } = poolingOf(models[0], wildType, variants[row], 'site');
+    return { tokens, indices: weights.map(({ index }) => index), prior: zeroShot[row] };
   });
 }
 
@@ -81,7 +85,7 @@ export async function crossValidate(
     const training = rows.filter((row) => folds[row] !== fold);
     const values = await trainAndPredict(method, features, measured, training, test, options);
     test.forEach((row, i) => {
-      predictions[row] = values[i]!;
+      predictions[row] = values[i];
     });
     options.onFold?.(++done);
   }
@@ -102,7 +106,7 @@ export async function trainAndPredict(
   }
   // The prior is the untrained model's: it must be known before training changes the model.
   await features.zeroShot();
-  const restore = await snapshotParameters(features.models[0]!);
+  const restore = await snapshotParameters(features.models[0]);
   try {
     const head = await fitAssayHead(method, features, training, measured, options);
     const values = await predictAssayHead(head, features, test);

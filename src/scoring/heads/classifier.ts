@@ -44,7 +44,9 @@ export async function readLabelled(
   const table = await readTable(path);
   const names = table.columnNames();
   const column = (name: string) => {
-    if (!names.includes(name)) throw new InputError(`${path} has no column ${name}; it has ${names.join(', ')}`);
+    if (!names.includes(name)) {
+      throw new InputError(`${path} has no column ${name}; it has ${names.join(', ')}`);
+    }
     return table.array(name) as ArrayLike<unknown>;
   };
   const sequenceCells = column(columns.sequence ?? 'sequence');
@@ -53,12 +55,17 @@ export async function readLabelled(
   const labels: string[] = [];
   for (let i = 0; i < table.numRows(); i++) {
     const [sequence, label] = [sequenceCells[i], labelCells[i]].map((cell) => String(cell ?? '').trim());
-    if (sequence === '' && label === '') continue;
+    if (sequence === '' && label === '') {
+      continue;
+    }
     const where = `${path} row ${i + 1}`;
-    if (sequence === '' || label === '')
+    if (sequence === '' || label === '') {
       throw new InputError(`${where} has no ${sequence === '' ? 'sequence' : 'label'}`);
+    }
     const bad = /[^A-Za-z]/.exec(sequence!);
-    if (bad) throw new InputError(`${where}: "${bad[0]}" at position ${bad.index + 1} is no residue`);
+    if (bad) {
+      throw new InputError(`${where}: "${bad[0]}" at position ${bad.index + 1} is no residue`);
+    }
     if (sequence!.length > most) {
       throw new InputError(`${where}: ${sequence!.length} residues, but this model takes ${most}: crop the sequence`);
     }
@@ -71,8 +78,12 @@ export async function readLabelled(
     labels.push(label!);
   }
   const found = new Set(task === 'residues' ? labels.flatMap((label) => [...label]) : labels);
-  if (task === 'residues') found.delete(UNLABELLED);
-  if (found.size < 2) throw new InputError(`${path}: ${found.size} classes; at least two are needed`);
+  if (task === 'residues') {
+    found.delete(UNLABELLED);
+  }
+  if (found.size < 2) {
+    throw new InputError(`${path}: ${found.size} classes; at least two are needed`);
+  }
   return { task, sequences, labels, classes: [...found].sort() };
 }
 
@@ -85,14 +96,14 @@ export function labelledExamples(
     const tokens = model.alphabet.encode(sequence);
     const all = Array.from({ length: sequence.length }, (_, i) => i);
     if (task === 'sequences') {
-      return { tokens, indices: all.map((i) => i + 1), targets: [classes.indexOf(labels[row]!)] };
+      return { tokens, indices: all.map((i) => i + 1), targets: [classes.indexOf(labels[row])] };
     }
-    const known = all.filter((i) => labels[row]![i] !== UNLABELLED);
+    const known = all.filter((i) => labels[row][i] !== UNLABELLED);
     return {
       tokens,
       indices: known.map((i) => i + 1),
       perToken: true,
-      targets: known.map((i) => classes.indexOf(labels[row]![i]!)),
+      targets: known.map((i) => classes.indexOf(labels[row][i])),
     };
   });
 }
@@ -121,8 +132,8 @@ export async function classify(
   }));
   const predictions = (await head.predict(examples)).map((logits): Prediction => {
     const best = argmax(logits);
-    const total = logits.reduce((sum, logit) => sum + Math.exp(logit - logits[best]!), 0);
-    return { label: classes[best]!, probability: 1 / total };
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit - logits[best]), 0);
+    return { label: classes[best], probability: 1 / total };
   });
   let at = 0;
   return sequences.map((sequence) => {
@@ -152,11 +163,13 @@ export function evaluateClasses(
   const predictedCounts = new Array<number>(classes).fill(0);
   let right = 0;
   truth.forEach((label, i) => {
-    trueCounts[label]!++;
-    predictedCounts[predicted[i]!]!++;
-    if (label === predicted[i]) right++;
+    trueCounts[label]++;
+    predictedCounts[predicted[i]]++;
+    if (label === predicted[i]) {
+      right++;
+    }
   });
-  const product = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, k) => sum + value * b[k]!, 0);
+  const product = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, k) => sum + value * b[k], 0);
   const spread = Math.sqrt(
     (n * n - product(predictedCounts, predictedCounts)) * (n * n - product(trueCounts, trueCounts)),
   );

@@ -14,8 +14,8 @@ export type VariantPool = 'mean' | 'site';
 
 /** What heads know of variants. Everything is computed when it is first asked for, and once. */
 export class VariantFeatures {
-  #zeroShot?: Promise<Float64Array>;
-  readonly #embeddings = new Map<VariantPool, Promise<Float32Array[]>>();
+  private zeroShotScores?: Promise<Float64Array>;
+  private readonly embeddingsByPool = new Map<VariantPool, Promise<Float32Array[]>>();
 
   constructor(
     readonly models: readonly LanguageModel[],
@@ -45,7 +45,7 @@ export class VariantFeatures {
       const values: number[] = [];
       for (const { start, residues } of variant.edits) {
         const mutant = ONE_HOT.indexOf(residues);
-        const wildType = ONE_HOT.indexOf(this.wildType[start]!);
+        const wildType = ONE_HOT.indexOf(this.wildType[start]);
         if (mutant !== -1) {
           columns.push(start * ONE_HOT.length + mutant);
           values.push(1);
@@ -61,29 +61,31 @@ export class VariantFeatures {
 
   /** Zero-shot scores [n], NaN where a variant has none. */
   zeroShot(): Promise<Float64Array> {
-    this.#zeroShot ??= scoreVariants(this.models, this.wildType, this.variants, {
+    this.zeroShotScores ??= scoreVariants(this.models, this.wildType, this.variants, {
       indels: 'single-pass',
       ...this.options,
     });
-    return this.#zeroShot;
+    return this.zeroShotScores;
   }
 
   /** Embeddings of the last layer, [n][D], of the first model. */
   embeddings(pool: VariantPool): Promise<Float32Array[]> {
-    let result = this.#embeddings.get(pool);
+    let result = this.embeddingsByPool.get(pool);
     if (!result) {
-      result = this.#embed(pool);
-      this.#embeddings.set(pool, result);
+      result = this.embed(pool);
+      this.embeddingsByPool.set(pool, result);
     }
     return result;
   }
 
-  async #embed(pool: VariantPool): Promise<Float32Array[]> {
+  private async embed(pool: VariantPool): Promise<Float32Array[]> {
     const [model] = this.models;
     const { wildType, variants, options } = this;
     const vectors: Float32Array[] = [];
     const poolings = (function* () {
-      for (const variant of variants) yield poolingOf(model!, wildType, variant, pool);
+      for (const variant of variants) {
+        yield poolingOf(model!, wildType, variant, pool);
+      }
     })();
     for await (const vector of poolHiddenStates(model!, poolings, { ...options, window: { mode: 'whole' } })) {
       vectors.push(vector);
@@ -101,7 +103,7 @@ export function poolingOf(model: LanguageModel, wildType: string, variant: Varia
   const mutated = applyVariant(wildType, variant);
   const all = model.alphabet.encode(mutated);
   const sites = sitesOf(variant, mutated.length);
-  const centre = sites.length === 0 ? Math.floor(all.length / 2) : sites[Math.floor(sites.length / 2)]! + 1;
+  const centre = sites.length === 0 ? Math.floor(all.length / 2) : sites[Math.floor(sites.length / 2)] + 1;
   const { start, end } = optimalWindow(centre, all.length, windowSize(model.config));
   const tokens = all.slice(start, end);
   const residues = Array.from({ length: mutated.length }, (_, i) => i);
@@ -118,9 +120,17 @@ function sitesOf(variant: Variant, length: number): number[] {
   for (const { start, end, residues } of variant.edits) {
     const at = start + shift;
     if (residues === '') {
-      if (at > 0) sites.add(at - 1);
-      if (at < length) sites.add(at);
-    } else for (let i = 0; i < residues.length; i++) sites.add(at + i);
+      if (at > 0) {
+        sites.add(at - 1);
+      }
+      if (at < length) {
+        sites.add(at);
+      }
+    } else {
+      for (let i = 0; i < residues.length; i++) {
+        sites.add(at + i);
+      }
+    }
     shift += residues.length - (end - start);
   }
   return [...sites].sort((a, b) => a - b);

@@ -21,7 +21,9 @@ export function assignFolds(variants: readonly Variant[], split: Split, folds = 
   const random = new Random(seed, folds);
   const single = variants.every((variant) => variant.edits.length <= 1);
   if (split === 'random') {
-    if (single) return Uint8Array.from(variants, () => random.int(folds));
+    if (single) {
+      return Uint8Array.from(variants, () => random.int(folds));
+    }
     const byDepth = new Map<number, number[]>();
     variants.forEach(({ edits }, i) => {
       byDepth.set(edits.length, [...(byDepth.get(edits.length) ?? []), i]);
@@ -31,12 +33,14 @@ export function assignFolds(variants: readonly Variant[], split: Split, folds = 
       const size = Math.ceil(members.length / folds);
       const numbers = random.shuffle(members.map((_, i) => Math.floor(i / size)));
       members.forEach((member, i) => {
-        assigned[member] = numbers[i]!;
+        assigned[member] = numbers[i];
       });
     }
     return assigned;
   }
-  if (!single) throw new InputError(`--split ${split} is for single mutations; use random for several`);
+  if (!single) {
+    throw new InputError(`--split ${split} is for single mutations; use random for several`);
+  }
   const positionOf = (variant: Variant) => variant.edits[0]?.start ?? 0;
   const positions = [...new Set(variants.map(positionOf))].sort((a, b) => a - b);
   if (positions.length < folds) {
@@ -47,7 +51,9 @@ export function assignFolds(variants: readonly Variant[], split: Split, folds = 
   const longer = positions.length % folds;
   const foldOf = new Map(
     positions.map((position, i) => {
-      if (split === 'modulo') return [position, i % folds];
+      if (split === 'modulo') {
+        return [position, i % folds];
+      }
       const inLonger = i < longer * (size + 1);
       return [position, inLonger ? Math.floor(i / (size + 1)) : longer + Math.floor((i - longer * (size + 1)) / size)];
     }),

@@ -76,10 +76,12 @@ export class GradientHead {
     const rows: number[][] = [];
     for (let start = 0; start < examples.length; ) {
       let end = start + 1;
-      let longest = examples[start]!.tokens.length;
+      let longest = examples[start].tokens.length;
       while (end < examples.length) {
-        const length = Math.max(longest, examples[end]!.tokens.length);
-        if (length * (end - start + 1) > tokensPerBatch) break;
+        const length = Math.max(longest, examples[end].tokens.length);
+        if (length * (end - start + 1) > tokensPerBatch) {
+          break;
+        }
         longest = length;
         end++;
       }
@@ -87,7 +89,7 @@ export class GradientHead {
       const values = (await output.array()) as number[][];
       output.dispose();
       for (const row of values) {
-        rows.push(this.loss === 'regression' ? [row[0]! * this.scale.deviation + this.scale.mean] : row);
+        rows.push(this.loss === 'regression' ? [row[0] * this.scale.deviation + this.scale.mean] : row);
       }
       start = end;
     }
@@ -120,7 +122,9 @@ function headOutput(
   } else {
     const pool = new Float32Array(batch * length);
     examples.forEach(({ indices }, b) => {
-      for (const index of indices) pool[b * length + index]! += 1 / indices.length;
+      for (const index of indices) {
+        pool[b * length + index] += 1 / indices.length;
+      }
     });
     const pooled = tf.matMul(tf.tensor3d(pool, [batch, 1, length]), hidden); // [B, 1, D]
     rows = tf.reshape(pooled, [batch, model.config.hidden_size]) as tf.Tensor2D;
@@ -141,7 +145,9 @@ function lossOf(loss: Loss, outputs: tf.Tensor2D, targets: readonly number[]): t
     return tf.neg(tf.div(tf.sum(tf.mul(labels, tf.logSoftmax(outputs))), count)) as tf.Scalar;
   }
   const values = tf.reshape(outputs, [count]);
-  if (loss === 'regression') return tf.mean(tf.square(tf.sub(values, tf.tensor1d([...targets])))) as tf.Scalar;
+  if (loss === 'regression') {
+    return tf.mean(tf.square(tf.sub(values, tf.tensor1d([...targets])))) as tf.Scalar;
+  }
   const above = tf.tensor2d(
     targets.flatMap((a) => targets.map((b) => (a > b ? 1 : 0))),
     [count, count],
@@ -165,12 +171,14 @@ export async function trainGradientHead(
 ): Promise<GradientHead> {
   const { loss, outputs, layers = 0, epochs = 30, patience = 5, batchSize = 16, heldOut = 0.1, seed = 0 } = options;
   const learningRate = options.learningRate ?? 1e-4;
-  if (examples.length < 4) throw new InputError(`${examples.length} examples to train on; at least 4 are needed`);
+  if (examples.length < 4) {
+    throw new InputError(`${examples.length} examples to train on; at least 4 are needed`);
+  }
   const random = new Random(seed, examples.length);
   const order = random.shuffle([...examples.keys()]);
   const held = Math.max(1, Math.round(heldOut * examples.length));
-  const validation = order.slice(0, held).map((i) => examples[i]!);
-  const training = order.slice(held).map((i) => examples[i]!);
+  const validation = order.slice(0, held).map((i) => examples[i]);
+  const training = order.slice(held).map((i) => examples[i]);
 
   const targetsOf = (list: readonly Example[]) => list.flatMap((example) => [...example.targets!]);
   const scale = loss === 'regression' ? moments(targetsOf(training)) : { mean: 0, deviation: 1 };
@@ -179,7 +187,9 @@ export async function trainGradientHead(
   const size = model.config.hidden_size;
   // Nothing of the states at first: where there is a prior, training starts from its order.
   const initial = new Float32Array((size + 1) * outputs);
-  if (priors.length > 0) initial.fill(1, size * outputs);
+  if (priors.length > 0) {
+    initial.fill(1, size * outputs);
+  }
   const weights = tf.tidy(() => tf.variable(tf.tensor2d(initial, [size + 1, outputs])));
   const bias = tf.tidy(() => tf.variable(tf.zeros([outputs])));
   const head = new GradientHead(model, loss, weights, bias, scale, prior);
@@ -203,11 +213,13 @@ export async function trainGradientHead(
         tf.tidy(() => {
           const { grads } = tf.variableGrads(() => lossOf(loss, headOutput(head, batch), targets), all);
           const pick = (parameters: ReadonlyMap<string, tf.Variable>) =>
-            new Map([...parameters].flatMap(([name, { name: id }]) => (grads[id] ? [[name, grads[id]!]] : [])));
+            new Map([...parameters].flatMap(([name, { name: id }]) => (grads[id] ? [[name, grads[id]]] : [])));
           const update = (optimizer: Optimizer, parameters: ReadonlyMap<string, tf.Variable>, rate: number) =>
             optimizer.update(pick(parameters), tf.tensor1d(optimizer.advance(rate)));
           update(headOptimizer, headParameters, 10 * learningRate);
-          if (body.size > 0) update(bodyOptimizer, body, learningRate);
+          if (body.size > 0) {
+            update(bodyOptimizer, body, learningRate);
+          }
         });
       }
       const figure = await quality(head, validation);
@@ -219,7 +231,7 @@ export async function trainGradientHead(
     }
     tf.tidy(() => {
       all.forEach((variable, i) => {
-        variable.assign(best.parameters[i]!);
+        variable.assign(best.parameters[i]);
       });
     });
   } finally {
@@ -237,7 +249,7 @@ async function quality(head: GradientHead, examples: readonly Example[]): Promis
   if (head.loss !== 'classification') {
     const rho = spearman(
       targets,
-      outputs.map((row) => row[0]!),
+      outputs.map((row) => row[0]),
     );
     return Number.isNaN(rho) ? -1 : rho;
   }
@@ -246,7 +258,7 @@ async function quality(head: GradientHead, examples: readonly Example[]): Promis
 
 /** Index of the first largest value. */
 export function argmax(values: readonly number[]): number {
-  return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
+  return values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 }
 
 function moments(values: readonly number[]): { mean: number; deviation: number } {
@@ -260,9 +272,13 @@ function trainableParameters(model: LanguageModel, layers: number | 'all'): Map<
   const first = layers === 'all' ? 0 : Math.max(0, model.config.num_hidden_layers - layers);
   return new Map(
     [...model.trainable].filter(([name]) => {
-      if (layers === 0 || name.startsWith('head.')) return false;
+      if (layers === 0 || name.startsWith('head.')) {
+        return false;
+      }
       const layer = /^layers\.(\d+)\./.exec(name)?.[1];
-      if (layer !== undefined) return Number(layer) >= first;
+      if (layer !== undefined) {
+        return Number(layer) >= first;
+      }
       return layers === 'all' || name.startsWith('norm.');
     }),
   );
@@ -271,7 +287,9 @@ function trainableParameters(model: LanguageModel, layers: number | 'all'): Map<
 /** Remembers a model's parameters; the function it returns puts them back, as often as it is called. */
 export async function snapshotParameters(model: LanguageModel): Promise<() => void> {
   const values = new Map<string, Float32Array>();
-  for (const [name, variable] of model.trainable) values.set(name, ((await variable.data()) as Float32Array).slice());
+  for (const [name, variable] of model.trainable) {
+    values.set(name, ((await variable.data()) as Float32Array).slice());
+  }
   return () => {
     for (const [name, variable] of model.trainable) {
       tf.tidy(() => variable.assign(tf.tensor(values.get(name)!, variable.shape)));

@@ -50,7 +50,9 @@ const TUNED = 'model';
 export async function modelDigest(folder: string): Promise<string> {
   const hash = createHash('sha256');
   for (const name of ['config.json', 'model.safetensors']) {
-    for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk as Uint8Array);
+    for await (const chunk of createReadStream(join(folder, name))) {
+      hash.update(chunk as Uint8Array);
+    }
   }
   return hash.digest('hex');
 }
@@ -112,7 +114,9 @@ export async function saveHead(
     for (const name of ['weights', 'bias'] as const) {
       tensors.set(name, { shape: [...head[name].shape], data: (await head[name].data()) as Float32Array });
     }
-    if (tuned) await saveModel(head.model, join(folder, TUNED));
+    if (tuned) {
+      await saveModel(head.model, join(folder, TUNED));
+    }
   } else {
     description.alpha = head.alpha;
     const { weights, coefficients, intercept } = head;
@@ -148,7 +152,9 @@ function hasTunedModel(json: string): boolean {
 export function checkHeadFolder(folder: string, models: readonly string[]): void {
   const own = resolve(folder, TUNED);
   const inTheWay = models.find((model) => resolve(model) === own);
-  if (inTheWay === undefined) return;
+  if (inTheWay === undefined) {
+    return;
+  }
   throw new InputError(`${inTheWay} would be overwritten by the head saved in ${folder}; save it in another folder`);
 }
 
@@ -170,8 +176,9 @@ export interface LoadedHead {
  */
 export async function loadHead(folder: string, modelFolders?: readonly string[]): Promise<LoadedHead> {
   const path = join(folder, JSON_NAME);
-  if (!existsSync(path))
+  if (!existsSync(path)) {
     throw new InputError(`${folder}: no ${JSON_NAME} in it; give a folder that finetune --save wrote`);
+  }
   const json = readFileSync(path, 'utf8');
   let description: HeadDescription;
   try {
@@ -190,11 +197,15 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
   const models: LanguageModel[] = [];
   let own: LanguageModel | undefined;
   const dispose = () => {
-    for (const model of models) model.dispose();
+    for (const model of models) {
+      model.dispose();
+    }
     own?.dispose();
   };
   const checkUnchanged = () => {
-    if (existsSync(path) && readFileSync(path, 'utf8') === json) return;
+    if (existsSync(path) && readFileSync(path, 'utf8') === json) {
+      return;
+    }
     throw new InputError(`${folder}: another head was saved there while this one was read; try again`);
   };
   try {
@@ -210,7 +221,9 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
     const { tensors } = readSafetensors(join(folder, WEIGHTS));
     const values = (name: string) => {
       const tensor = tensors.get(name);
-      if (!tensor) throw new InputError(`${join(folder, WEIGHTS)} has no ${name}; train the head anew`);
+      if (!tensor) {
+        throw new InputError(`${join(folder, WEIGHTS)} has no ${name}; train the head anew`);
+      }
       return { shape: tensor.shape, data: tensor.data as Float32Array | Float64Array };
     };
     if (method !== 'fine-tune') {
@@ -218,7 +231,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
         method,
         weights: Float64Array.from(values('weights').data),
         coefficients: Float64Array.from(values('coefficients').data),
-        intercept: values('intercept').data[0]!,
+        intercept: values('intercept').data[0],
         alpha: description.alpha ?? Number.NaN,
       };
       checkUnchanged();
@@ -230,13 +243,15 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
     }
     const tunedFolder = join(folder, TUNED);
     // Heads of before `tuned` was written had the model's folder alone to tell.
-    if (description.tuned ?? existsSync(tunedFolder)) own = await loadModel(tunedFolder);
+    if (description.tuned ?? existsSync(tunedFolder)) {
+      own = await loadModel(tunedFolder);
+    }
     checkUnchanged();
     const variable = (name: string) => {
       const { shape, data } = values(name);
       return tf.tidy(() => tf.variable(tf.tensor(data, shape), false));
     };
-    const trained = new GradientHead(own ?? models[0]!, loss, variable('weights'), variable('bias'), scale, prior);
+    const trained = new GradientHead(own ?? models[0], loss, variable('weights'), variable('bias'), scale, prior);
     const end = () => {
       trained.dispose();
       dispose();

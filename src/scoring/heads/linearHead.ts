@@ -46,40 +46,44 @@ export async function fitLinearHead(
   measured: ArrayLike<number>,
   options: { alpha?: number; seed?: number } = {},
 ): Promise<LinearHead> {
-  if (rows.length < 3) throw new InputError(`${rows.length} variants to train on; at least 3 are needed`);
-  const y = rows.map((row) => measured[row]!);
+  if (rows.length < 3) {
+    throw new InputError(`${rows.length} variants to train on; at least 3 are needed`);
+  }
+  const y = rows.map((row) => measured[row]);
   if (isOneHot(method)) {
     const zeroShot = method === 'one-hot' ? undefined : await features.zeroShot();
     const dense = method === 'augmented-embedding' ? await features.embeddings('site') : undefined;
-    const scaling = dense && standardise(rows.map((row) => dense[row]!));
+    const scaling = dense && standardise(rows.map((row) => dense[row]));
     const all = sparseRows(features, dense, scaling);
     const columns = features.oneHotColumns + (dense?.[0]?.length ?? 0);
     const solve = (members: readonly number[], alpha: number, precision?: number): SparseFit =>
       fitSparseRidge(
-        members.map((row) => all[row]!),
+        members.map((row) => all[row]),
         columns,
-        zeroShot ? [members.map((row) => zeroShot[row]!)] : [],
-        members.map((row) => measured[row]!),
+        zeroShot ? [members.map((row) => zeroShot[row])] : [],
+        members.map((row) => measured[row]),
         alpha,
         precision,
       );
     const alpha = options.alpha ?? chooseAlpha(rows, solve, all, zeroShot, measured, options.seed);
     const { weights, intercept, coefficients } = solve(rows, alpha);
-    if (!scaling) return { method, weights, intercept, coefficients, alpha };
+    if (!scaling) {
+      return { method, weights, intercept, coefficients, alpha };
+    }
     // The weights take the standardisation over, so that a head is one product.
     const { mean, scale } = scaling;
     const first = features.oneHotColumns;
     let shift = 0;
     for (let j = 0; j < mean.length; j++) {
-      weights[first + j]! /= scale[j]! * Math.sqrt(mean.length);
-      shift += weights[first + j]! * mean[j]!;
+      weights[first + j] /= scale[j] * Math.sqrt(mean.length);
+      shift += weights[first + j] * mean[j];
     }
     return { method, weights, intercept: intercept - shift, coefficients, alpha };
   }
   const embeddings = await features.embeddings(method === 'mean-embedding' ? 'mean' : 'site');
-  const { scaled, mean, scale } = standardise(rows.map((row) => embeddings[row]!));
+  const { scaled, mean, scale } = standardise(rows.map((row) => embeddings[row]));
   const { weights, intercept, alpha } = fitRidge(scaled, y, options.alpha === undefined ? ALPHAS : [options.alpha]);
-  const unscaled = weights.map((weight, j) => weight / scale[j]!);
+  const unscaled = weights.map((weight, j) => weight / scale[j]);
   return {
     method,
     weights: unscaled,
@@ -101,10 +105,10 @@ export async function predictLinearHead(
       features,
       head.method === 'augmented-embedding' ? await features.embeddings('site') : undefined,
     );
-    return Float64Array.from(rows, (row) => predictSparse(head, all[row]!, zeroShot?.[row]));
+    return Float64Array.from(rows, (row) => predictSparse(head, all[row], zeroShot?.[row]));
   }
   const embeddings = await features.embeddings(head.method === 'mean-embedding' ? 'mean' : 'site');
-  return Float64Array.from(rows, (row) => dot(embeddings[row]!, head.weights) + head.intercept);
+  return Float64Array.from(rows, (row) => dot(embeddings[row], head.weights) + head.intercept);
 }
 
 function isOneHot(method: LinearMethod): boolean {
@@ -117,15 +121,17 @@ function isOneHot(method: LinearMethod): boolean {
  */
 function sparseRows(features: VariantFeatures, dense?: readonly Float32Array[], scaling?: Standardised): SparseRow[] {
   const oneHot = features.oneHot();
-  if (!dense) return oneHot;
+  if (!dense) {
+    return oneHot;
+  }
   return oneHot.map(({ columns, values }, i) => {
-    const row = dense[i]!;
+    const row = dense[i];
     const root = Math.sqrt(row.length);
     return {
       columns: [...columns, ...Array.from(row, (_, j) => features.oneHotColumns + j)],
       values: [
         ...values,
-        ...Array.from(row, (value, j) => (scaling ? (value - scaling.mean[j]!) / scaling.scale[j]! / root : value)),
+        ...Array.from(row, (value, j) => (scaling ? (value - scaling.mean[j]) / scaling.scale[j] / root : value)),
       ],
     };
   });
@@ -136,7 +142,7 @@ function predictSparse(
   row: SparseRow,
   zeroShot?: number,
 ): number {
-  return sparseDot(row, weights) + intercept + (zeroShot === undefined ? 0 : zeroShot * coefficients[0]!);
+  return sparseDot(row, weights) + intercept + (zeroShot === undefined ? 0 : zeroShot * coefficients[0]);
 }
 
 /** The penalty with the best Spearman in five-fold cross-validation within the training variants. */
@@ -161,13 +167,17 @@ function chooseAlpha(
         1e-4, // An order of the rows needs no more.
       );
       shuffled.forEach((row, i) => {
-        if (i % folds !== fold) return;
-        predicted.push(predictSparse(model, all[row]!, zeroShot?.[row]));
-        truth.push(measured[row]!);
+        if (i % folds !== fold) {
+          return;
+        }
+        predicted.push(predictSparse(model, all[row], zeroShot?.[row]));
+        truth.push(measured[row]);
       });
     }
     const rho = spearman(truth, predicted);
-    if (rho > best.rho) best = { alpha, rho };
+    if (rho > best.rho) {
+      best = { alpha, rho };
+    }
   }
   return best.alpha;
 }
@@ -181,14 +191,24 @@ interface Standardised {
 /** Columns with mean 0 and variance 1; a constant column keeps its scale. */
 function standardise(rows: readonly Float32Array[]): Standardised {
   const n = rows.length;
-  const p = rows[0]!.length;
+  const p = rows[0].length;
   const mean = new Float64Array(p);
   const scale = new Float64Array(p);
-  for (const row of rows) for (let j = 0; j < p; j++) mean[j]! += row[j]! / n;
-  for (const row of rows) for (let j = 0; j < p; j++) scale[j]! += (row[j]! - mean[j]!) ** 2 / n;
-  for (let j = 0; j < p; j++) scale[j] = Math.sqrt(scale[j]!) || 1;
+  for (const row of rows) {
+    for (let j = 0; j < p; j++) {
+      mean[j] += row[j] / n;
+    }
+  }
+  for (const row of rows) {
+    for (let j = 0; j < p; j++) {
+      scale[j] += (row[j] - mean[j]) ** 2 / n;
+    }
+  }
+  for (let j = 0; j < p; j++) {
+    scale[j] = Math.sqrt(scale[j]) || 1;
+  }
   return {
-    scaled: rows.map((row) => Float64Array.from(row, (value, j) => (value - mean[j]!) / scale[j]!)),
+    scaled: rows.map((row) => Float64Array.from(row, (value, j) => (value - mean[j]) / scale[j])),
     mean,
     scale,
   };

@@ -25,10 +25,14 @@ export function fitRidge(
   alphas: readonly number[] = ALPHAS,
 ): LinearFit {
   const n = rows.length;
-  const p = rows[0]!.length;
+  const p = rows[0].length;
   const centre = new Float64Array(p);
-  for (const row of rows) for (let j = 0; j < p; j++) centre[j]! += row[j]! / n;
-  const centred = rows.map((row) => Float64Array.from(row, (value, j) => value - centre[j]!));
+  for (const row of rows) {
+    for (let j = 0; j < p; j++) {
+      centre[j] += row[j] / n;
+    }
+  }
+  const centred = rows.map((row) => Float64Array.from(row, (value, j) => value - centre[j]));
   const meanY = Array.from(y).reduce((sum, value) => sum + value, 0) / n;
   const target = Float64Array.from(y, (value) => value - meanY);
   const x = new Matrix(centred);
@@ -41,47 +45,55 @@ export function fitRidge(
   const eigenvalues = realEigenvalues.map((value) => Math.max(0, value));
   const largest = Math.max(...eigenvalues, 0);
   // Directions of no variance carry only rounding.
-  const kept = [...eigenvalues.keys()].filter((k) => eigenvalues[k]! > largest * 1e-13);
+  const kept = [...eigenvalues.keys()].filter((k) => eigenvalues[k] > largest * 1e-13);
   /** U [n, kept], left singular vectors. */
   const left = kept.map((k) => {
     const vector = eigenvectorMatrix.getColumn(k);
-    if (dual) return Float64Array.from(vector);
-    const s = Math.sqrt(eigenvalues[k]!);
+    if (dual) {
+      return Float64Array.from(vector);
+    }
+    const s = Math.sqrt(eigenvalues[k]);
     return Float64Array.from(centred, (row) => dot(row, vector) / s);
   });
   const projected = left.map((u) => dot(u, target));
 
-  let best = { alpha: alphas[0]!, error: Number.POSITIVE_INFINITY };
+  let best = { alpha: alphas[0], error: Number.POSITIVE_INFINITY };
   for (const alpha of alphas.length > 1 ? alphas : []) {
-    const shrink = kept.map((k) => eigenvalues[k]! / (eigenvalues[k]! + alpha));
+    const shrink = kept.map((k) => eigenvalues[k] / (eigenvalues[k] + alpha));
     let error = 0;
     for (let i = 0; i < n; i++) {
       let fitted = 0;
       let leverage = 1 / n;
       for (let k = 0; k < kept.length; k++) {
-        const u = left[k]![i]!;
-        fitted += shrink[k]! * u * projected[k]!;
-        leverage += shrink[k]! * u * u;
+        const u = left[k][i];
+        fitted += shrink[k] * u * projected[k];
+        leverage += shrink[k] * u * u;
       }
-      error += ((target[i]! - fitted) / (1 - leverage)) ** 2;
+      error += ((target[i] - fitted) / (1 - leverage)) ** 2;
     }
-    if (error < best.error) best = { alpha, error };
+    if (error < best.error) {
+      best = { alpha, error };
+    }
   }
 
   const weights = new Float64Array(p);
   kept.forEach((k, index) => {
-    const s = Math.sqrt(eigenvalues[k]!);
-    const scale = (projected[index]! * s) / (eigenvalues[k]! + best.alpha);
+    const s = Math.sqrt(eigenvalues[k]);
+    const scale = (projected[index] * s) / (eigenvalues[k] + best.alpha);
     if (dual) {
       // v = Xᵀ u / s
-      const u = left[index]!;
+      const u = left[index];
       for (let i = 0; i < n; i++) {
-        const factor = (scale / s) * u[i]!;
-        for (let j = 0; j < p; j++) weights[j]! += factor * centred[i]![j]!;
+        const factor = (scale / s) * u[i];
+        for (let j = 0; j < p; j++) {
+          weights[j] += factor * centred[i][j];
+        }
       }
     } else {
       const v = eigenvectorMatrix.getColumn(k);
-      for (let j = 0; j < p; j++) weights[j]! += scale * v[j]!;
+      for (let j = 0; j < p; j++) {
+        weights[j] += scale * v[j];
+      }
     }
   });
   return { weights, intercept: meanY - dot(centre, weights), alpha: best.alpha };
@@ -122,25 +134,29 @@ export function fitSparseRidge(
   const n = rows.length;
   const basis = orthonormal([new Float64Array(n).fill(1), ...fixed.map((column) => Float64Array.from(column))]);
   const project = (vector: Float64Array): Float64Array => {
-    for (const q of basis) addScaled(vector, q, -dot(q, vector));
+    for (const q of basis) {
+      addScaled(vector, q, -dot(q, vector));
+    }
     return vector;
   };
   // Flat rows: the products below are where the time goes.
   const starts = new Uint32Array(n + 1);
   rows.forEach((row, i) => {
-    starts[i + 1] = starts[i]! + row.columns.length;
+    starts[i + 1] = starts[i] + row.columns.length;
   });
-  const at = new Uint32Array(starts[n]!);
-  const values = new Float64Array(starts[n]!);
+  const at = new Uint32Array(starts[n]);
+  const values = new Float64Array(starts[n]);
   rows.forEach((row, i) => {
-    at.set(row.columns, starts[i]!);
-    values.set(row.values, starts[i]!);
+    at.set(row.columns, starts[i]);
+    values.set(row.values, starts[i]);
   });
   const multiply = (w: Float64Array): Float64Array => {
     const result = new Float64Array(n);
     for (let i = 0; i < n; i++) {
       let sum = 0;
-      for (let k = starts[i]!; k < starts[i + 1]!; k++) sum += values[k]! * w[at[k]!]!;
+      for (let k = starts[i]; k < starts[i + 1]; k++) {
+        sum += values[k] * w[at[k]];
+      }
       result[i] = sum;
     }
     return result;
@@ -148,7 +164,9 @@ export function fitSparseRidge(
   const transpose = (vector: Float64Array): Float64Array => {
     const result = new Float64Array(columns);
     for (let i = 0; i < n; i++) {
-      for (let k = starts[i]!; k < starts[i + 1]!; k++) result[at[k]!]! += values[k]! * vector[i]!;
+      for (let k = starts[i]; k < starts[i + 1]; k++) {
+        result[at[k]] += values[k] * vector[i];
+      }
     }
     return result;
   };
@@ -165,7 +183,9 @@ export function fitSparseRidge(
     addScaled(weights, direction, step);
     addScaled(residual, image, -step);
     const next = dot(residual, residual);
-    for (let j = 0; j < columns; j++) direction[j] = residual[j]! + (next / norm) * direction[j]!;
+    for (let j = 0; j < columns; j++) {
+      direction[j] = residual[j] + (next / norm) * direction[j];
+    }
     norm = next;
   }
   // What the penalised part leaves is explained by F and the intercept, least squares on a few columns.
@@ -177,18 +197,24 @@ export function fitSparseRidge(
 
 export function sparseDot({ columns, values }: SparseRow, w: ArrayLike<number>): number {
   let sum = 0;
-  for (let k = 0; k < columns.length; k++) sum += values[k]! * w[columns[k]!]!;
+  for (let k = 0; k < columns.length; k++) {
+    sum += values[k] * w[columns[k]];
+  }
   return sum;
 }
 
 export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  for (let i = 0; i < a.length; i++) {
+    sum += a[i] * b[i];
+  }
   return sum;
 }
 
 function addScaled(target: Float64Array, vector: ArrayLike<number>, factor: number): void {
-  for (let i = 0; i < target.length; i++) target[i]! += factor * vector[i]!;
+  for (let i = 0; i < target.length; i++) {
+    target[i] += factor * vector[i];
+  }
 }
 
 /** Gram-Schmidt, twice over for precision; columns that depend on those before drop out. */
@@ -197,9 +223,15 @@ function orthonormal(columns: Float64Array[]): Float64Array[] {
   for (const column of columns) {
     const before = Math.sqrt(dot(column, column));
     const q = column.slice();
-    for (let pass = 0; pass < 2; pass++) for (const b of basis) addScaled(q, b, -dot(b, q));
+    for (let pass = 0; pass < 2; pass++) {
+      for (const b of basis) {
+        addScaled(q, b, -dot(b, q));
+      }
+    }
     const length = Math.sqrt(dot(q, q));
-    if (length > 1e-10 * before) basis.push(q.map((value) => value / length));
+    if (length > 1e-10 * before) {
+      basis.push(q.map((value) => value / length));
+    }
   }
   return basis;
 }
@@ -215,19 +247,23 @@ function leastSquares(columns: readonly ArrayLike<number>[], y: Float64Array): n
     for (let pass = 0; pass < 2; pass++) {
       basis.forEach(({ q: b }, i) => {
         const along = dot(b, q);
-        triangle[i]! += along;
+        triangle[i] += along;
         addScaled(q, b, -along);
       });
     }
     const length = Math.sqrt(dot(q, q));
-    if (length <= 1e-10 * before) return;
+    if (length <= 1e-10 * before) {
+      return;
+    }
     basis.push({ q: q.map((value) => value / length), column: index, triangle: [...triangle, length] });
   });
   const result = new Array<number>(k).fill(0);
   for (let i = basis.length - 1; i >= 0; i--) {
-    let value = dot(basis[i]!.q, y);
-    for (let j = i + 1; j < basis.length; j++) value -= basis[j]!.triangle[i]! * result[basis[j]!.column]!;
-    result[basis[i]!.column] = value / basis[i]!.triangle[i]!;
+    let value = dot(basis[i].q, y);
+    for (let j = i + 1; j < basis.length; j++) {
+      value -= basis[j].triangle[i] * result[basis[j].column];
+    }
+    result[basis[i].column] = value / basis[i].triangle[i];
   }
   return result;
 }

@@ -76,17 +76,23 @@ export function readResult(folder: string): CellResult | undefined {
  */
 export async function runCell(folder: string, folders: string, signal: AbortSignal): Promise<void> {
   const task = readTask(folder);
-  if (!task) throw new InputError(`${join(folder, TASK)}: no such file; start the whole experiment`);
+  if (!task) {
+    throw new InputError(`${join(folder, TASK)}: no such file; start the whole experiment`);
+  }
   try {
     const result =
       task.cell.kind === 'length' ? await measure(task.cell) : await trainCell(folder, folders, task, signal);
     // Stopped before its end: it goes on from its checkpoint.
-    if (!result) return;
+    if (!result) {
+      return;
+    }
     // resourceUsage counts in KiB.
     const peakMemory = process.resourceUsage().maxRSS * 1024;
     await writeResult(folder, { status: 'done', ...result, peakMemory });
   } catch (error) {
-    if (!(error instanceof DivergenceError)) throw error;
+    if (!(error instanceof DivergenceError)) {
+      throw error;
+    }
     const curve = curveOf(join(folder, 'run'));
     await writeResult(folder, { status: 'diverged', reason: error.message.split(';')[0], curve });
   }
@@ -98,7 +104,9 @@ async function trainCell(
   { cell, data, cadence, evaluationSequences }: CellTask,
   signal: AbortSignal,
 ): Promise<Partial<CellResult> | undefined> {
-  if (cell.kind === 'length') return undefined;
+  if (cell.kind === 'length') {
+    return undefined;
+  }
   const store = await openStore(data);
   const run = join(folder, 'run');
   let training: ReturnType<typeof startTraining>;
@@ -123,12 +131,18 @@ async function trainCell(
     const { model } = await evaluate(training.model, store.split('validation'), frequencies, { ...options, sequences });
     await writeFileAtomic(start, JSON.stringify({ step: 0, ...figuresOf(model) }));
   }
-  if (existsSync(start)) before.push(JSON.parse(readFileSync(start, 'utf8')));
+  if (existsSync(start)) {
+    before.push(JSON.parse(readFileSync(start, 'utf8')));
+  }
   const done = await train(run, training, store, { cadence, recompute: cell.recompute, signal });
-  if (!done.finished) return undefined;
+  if (!done.finished) {
+    return undefined;
+  }
   const result: Partial<CellResult> = { baseline: {}, curve: [...before, ...curveOf(run)] };
   for (const split of ['test', 'ood'] as const) {
-    if (store.split(split).size === 0) continue;
+    if (store.split(split).size === 0) {
+      continue;
+    }
     const sequences = evaluationSequences;
     const { model, baseline } = await evaluate(training.model, store.split(split), frequencies, {
       ...options,

@@ -114,26 +114,42 @@ export function parseComparison(text: string, where: string): Comparison {
     throw new InputError(`${where}: ${what}`);
   };
   const unknown = Object.keys(file).find((name) => !FIELDS.includes(name as keyof ComparisonFile));
-  if (unknown) fail(`no field ${unknown} is known; there are ${FIELDS.join(', ')}`);
+  if (unknown) {
+    fail(`no field ${unknown} is known; there are ${FIELDS.join(', ')}`);
+  }
   const { preset = 'performer-tiny', seeds = [1, 2], objectives = ['masked'], attentions } = file;
-  if (!(preset in PRESETS)) fail(`preset is ${JSON.stringify(preset)}; give ${Object.keys(PRESETS).join(' or ')}`);
-  if (typeof attentions !== 'object' || attentions === null || Object.keys(attentions).length === 0)
+  if (!(preset in PRESETS)) {
+    fail(`preset is ${JSON.stringify(preset)}; give ${Object.keys(PRESETS).join(' or ')}`);
+  }
+  if (typeof attentions !== 'object' || attentions === null || Object.keys(attentions).length === 0) {
     fail('attentions is missing; give one or more by name, such as { "Performer-ReLU": { "kind": "favor-relu" } }');
-  if ([file.data, file.fasta, file.files].filter((given) => given !== undefined).length !== 1)
+  }
+  if ([file.data, file.fasta, file.files].filter((given) => given !== undefined).length !== 1) {
     fail('give either data, fasta or files');
+  }
   const { alphabet = 'protein' } = file;
-  if (!ALPHABET_NAMES.includes(alphabet))
+  if (!ALPHABET_NAMES.includes(alphabet)) {
     fail(`alphabet is ${JSON.stringify(alphabet)}; give ${ALPHABET_NAMES.join(' or ')}`);
-  for (const objective of objectives)
-    if (objective !== 'masked' && objective !== 'causal')
+  }
+  for (const objective of objectives) {
+    if (objective !== 'masked' && objective !== 'causal') {
       fail(`objectives has ${JSON.stringify(objective)}; give masked or causal`);
+    }
+  }
   const named = (names: string[], field: string) => {
-    for (const name of names) if (!(name in attentions)) fail(`${field} names ${name}, which attentions lacks`);
+    for (const name of names) {
+      if (!(name in attentions)) {
+        fail(`${field} names ${name}, which attentions lacks`);
+      }
+    }
   };
   const { recompute = false } = file;
-  if (typeof recompute !== 'boolean' && !Array.isArray(recompute))
+  if (typeof recompute !== 'boolean' && !Array.isArray(recompute)) {
     fail(`recompute is ${JSON.stringify(recompute)}; give true or a list of attentions`);
-  if (Array.isArray(recompute)) named(recompute, 'recompute');
+  }
+  if (Array.isArray(recompute)) {
+    named(recompute, 'recompute');
+  }
   // Absent where it is not asked for: a cell's name follows from all that it says.
   const recomputed = Array.isArray(recompute) ? recompute : recompute ? [...Object.keys(attentions), BOUND] : [];
   const recomputing = (attention: string) => (recomputed.includes(attention) ? { recompute: true as const } : {});
@@ -154,25 +170,35 @@ export function parseComparison(text: string, where: string): Comparison {
   for (const objective of objectives) {
     for (const seed of seeds) {
       for (const attention of Object.keys(attentions)) {
-        if (objective === 'causal' && attentions[attention].kind === 'linformer') continue;
+        if (objective === 'causal' && attentions[attention].kind === 'linformer') {
+          continue;
+        }
         const config = configOf(attention, objective === 'causal');
         const own = { attention, ...recomputing(attention), objective, seed, config, recipe: { ...recipe, seed } };
         cells.push({ kind: 'train', id: '', ...own });
       }
     }
   }
-  for (const cell of cells) cell.id = idOf(cell);
+  for (const cell of cells) {
+    cell.id = idOf(cell);
+  }
   if (file.transfer) {
     const { from, to, share = 0.1 } = file.transfer;
     const targets = { ...attentions, ...file.transfer.attentions };
     named([from, ...to.filter((name) => !(name in targets))], 'transfer');
     const { steps } = recipe.budget;
-    if (steps === undefined) fail('transfer needs a budget of steps');
+    if (steps === undefined) {
+      fail('transfer needs a budget of steps');
+    }
     const wanted = file.transfer.objectives ?? objectives;
     for (const source of cells.filter((cell) => cell.attention === from)) {
-      if (source.kind !== 'train' || !wanted.includes(source.objective)) continue;
+      if (source.kind !== 'train' || !wanted.includes(source.objective)) {
+        continue;
+      }
       for (const attention of to) {
-        if (source.config.attention.causal && targets[attention].kind === 'linformer') continue;
+        if (source.config.attention.causal && targets[attention].kind === 'linformer') {
+          continue;
+        }
         const budget = { steps: Math.max(1, Math.round(steps! * share)) };
         const transfer: Cell = {
           kind: 'transfer',
@@ -217,7 +243,9 @@ export function parseComparison(text: string, where: string): Comparison {
 function idOf(cell: Cell): string {
   const content = JSON.stringify({ ...cell, id: '' });
   let hash = 0x811c9dc5;
-  for (let i = 0; i < content.length; i++) hash = Math.imul(hash ^ content.charCodeAt(i), 0x01000193) >>> 0;
+  for (let i = 0; i < content.length; i++) {
+    hash = Math.imul(hash ^ content.charCodeAt(i), 0x01000193) >>> 0;
+  }
   const name = cell.attention.toLowerCase().replace(/[^a-z0-9]+/g, '-');
   const which = cell.kind === 'length' ? `${cell.length}` : `${cell.objective}-seed${cell.seed}`;
   return `${cell.kind}-${name}-${which}-${hash.toString(16).padStart(8, '0')}`;

@@ -129,9 +129,13 @@ function curvePoints(runs: CellResult[]): { step: number; accuracy: Spread; perp
 
 /** Mean and sample standard deviation; null of nothing. */
 export function spread(values: number[]): Spread | null {
-  if (values.length === 0) return null;
+  if (values.length === 0) {
+    return null;
+  }
   const mean = values.reduce((a, b) => a + b) / values.length;
-  if (values.length === 1) return { mean, deviation: null };
+  if (values.length === 1) {
+    return { mean, deviation: null };
+  }
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, deviation: Math.sqrt(squares / (values.length - 1)) };
 }

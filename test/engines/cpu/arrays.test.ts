@@ -178,6 +178,8 @@ function exactErf(x: number): number {
     return (2 / Math.sqrt(Math.PI)) * total;
   }
   let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = n / 2 / (t + fraction);
+  for (let n = 60; n > 0; n--) {
+    fraction = n / 2 / (t + fraction);
+  }
   return Math.sign(x) * (1 - Math.exp(-t * t) / Math.sqrt(Math.PI) / (t + fraction));
 }

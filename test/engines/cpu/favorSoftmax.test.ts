@@ -89,7 +89,7 @@ describe.each(levels)('favorSoftmaxAttention on %s', (level) => {
   afterEach(() => void addon.setInstructionSet(best));
   afterAll(() => level === levels[levels.length - 1] && engine.stop());
 
-  for (const causal of [false, true])
+  for (const causal of [false, true]) {
     it.each(cases)(`agrees with its definition: %s${causal ? ', causal' : ''}`, (_, changes) => {
       const sizes = { ...plain, ...changes, causal };
       const expected = evaluate(favorSoftmaxAttentionReference, sizes);
@@ -99,6 +99,7 @@ describe.each(levels)('favorSoftmaxAttention on %s', (level) => {
       expect(relativeDifference(actual.out, expected.out)).toBeLessThan(1e-4);
       expect(relativeDifference(actual.dqkv, expected.dqkv)).toBeLessThan(1e-3);
     });
+  }
 
   it('leaves a sequence without tokens, and the others beside it, finite and their own', () => {
     addon.setInstructionSet(level);

@@ -19,7 +19,9 @@ function values(count: number, seed: number): Float32Array {
 /** erf by its Maclaurin series, or 1 - erfc by its continued fraction: to 1e-14. */
 function erf(x: number): number {
   const z = Math.abs(x);
-  if (z > 6) return Math.sign(x);
+  if (z > 6) {
+    return Math.sign(x);
+  }
   let term = z;
   let sum = z;
   if (z < 3) {
@@ -30,7 +32,9 @@ function erf(x: number): number {
     return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
   }
   let fraction = z;
-  for (let n = 60; n > 0; n--) fraction = z + n / 2 / fraction;
+  for (let n = 60; n > 0; n--) {
+    fraction = z + n / 2 / fraction;
+  }
   return Math.sign(x) * (1 - Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction));
 }
 const gelu = (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2));
@@ -46,9 +50,9 @@ function reference(options: GemmOptions): { c: Float64Array; pre: Float64Array; 
   const rowSums = new Float64Array(m);
   const lda = a.stride ?? (options.transposeA ? m : k);
   const ldb = b.stride ?? (options.transposeB ? k : n);
-  for (let i = 0; i < outer; i++)
-    for (let j = 0; j < inner; j++)
-      for (let row = 0; row < m; row++)
+  for (let i = 0; i < outer; i++) {
+    for (let j = 0; j < inner; j++) {
+      for (let row = 0; row < m; row++) {
         for (let column = 0; column < n; column++) {
           const a0 = (a.offset ?? 0) + i * (a.outerStride ?? 0) + j * (a.innerStride ?? 0);
           const b0 = (b.offset ?? 0) + i * (b.outerStride ?? 0) + j * (b.innerStride ?? 0);
@@ -56,29 +60,47 @@ function reference(options: GemmOptions): { c: Float64Array; pre: Float64Array; 
           const at = (c.offset ?? 0) + c1;
           let sum = 0;
           for (let p = 0; p < k; p++) {
-            const x = a.data[a0 + (options.transposeA ? p * lda + row : row * lda + p)]!;
-            sum += x * b.data[b0 + (options.transposeB ? column * ldb + p : p * ldb + column)]!;
-            if (i === 0 && j === 0 && column === 0) rowSums[row]! += x;
+            const x = a.data[a0 + (options.transposeA ? p * lda + row : row * lda + p)];
+            sum += x * b.data[b0 + (options.transposeB ? column * ldb + p : p * ldb + column)];
+            if (i === 0 && j === 0 && column === 0) {
+              rowSums[row] += x;
+            }
           }
           sum *= alpha;
-          if (options.accumulate) sum += c.data[at]!;
-          if (bias) sum += bias[column]!;
+          if (options.accumulate) {
+            sum += c.data[at];
+          }
+          if (bias) {
+            sum += bias[column];
+          }
           const h = (preActivation?.offset ?? 0) + c1;
-          if (activation === 'gelu' && preActivation) pre[h] = sum;
-          if (activation === 'gelu') sum = gelu(sum);
-          if (activation === 'gelu-grad') sum *= geluGradient(preActivation!.data[h]!);
-          if (residual) sum += residual.data[(residual.offset ?? 0) + c1]!;
+          if (activation === 'gelu' && preActivation) {
+            pre[h] = sum;
+          }
+          if (activation === 'gelu') {
+            sum = gelu(sum);
+          }
+          if (activation === 'gelu-grad') {
+            sum *= geluGradient(preActivation!.data[h]);
+          }
+          if (residual) {
+            sum += residual.data[(residual.offset ?? 0) + c1];
+          }
           out[at] = sum;
         }
+      }
+    }
+  }
   return { c: out, pre, rowSums };
 }
 
 function expectClose(actual: Float32Array, expected: Float64Array, what: string, k: number): void {
   const scale = Math.max(1, Math.sqrt(k));
   for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i]! - expected[i]!);
-    if (!(error <= 2e-6 * scale * Math.max(1, Math.abs(expected[i]!))))
+    const error = Math.abs(actual[i] - expected[i]);
+    if (!(error <= 2e-6 * scale * Math.max(1, Math.abs(expected[i])))) {
       throw new Error(`${what}[${i}] is ${actual[i]}, expected ${expected[i]}`);
+    }
   }
 }
 
@@ -86,9 +108,12 @@ function check(options: GemmOptions): void {
   const expected = reference(options);
   gemm(options);
   expectClose(options.c.data, expected.c, 'c', options.k);
-  if (options.activation === 'gelu' && options.preActivation)
+  if (options.activation === 'gelu' && options.preActivation) {
     expectClose(options.preActivation.data, expected.pre, 'pre', options.k);
-  if (options.rowSumsA && options.n > 0) expectClose(options.rowSumsA, expected.rowSums, 'rowSums', options.k);
+  }
+  if (options.rowSumsA && options.n > 0) {
+    expectClose(options.rowSumsA, expected.rowSums, 'rowSums', options.k);
+  }
 }
 
 /** A product with every array filled, the matrices spread out by `gap` elements a row. */
@@ -150,11 +175,18 @@ describe.each(instructionSets())('gemm on %s', (set) => {
         fc.record({ bias: fc.boolean(), pre: fc.boolean(), residual: fc.boolean(), sums: fc.boolean() }),
         (sizes, layout, parts) => {
           const options = product(sizes, layout);
-          if (parts.bias) options.bias = values(options.n, 4);
-          if (layout.activation === 'gelu-grad' || (parts.pre && layout.activation === 'gelu'))
+          if (parts.bias) {
+            options.bias = values(options.n, 4);
+          }
+          if (layout.activation === 'gelu-grad' || (parts.pre && layout.activation === 'gelu')) {
             options.preActivation = { data: values(options.c.data.length, 5), offset: layout.offset };
-          if (parts.residual) options.residual = { data: values(options.c.data.length, 6), offset: layout.offset };
-          if (parts.sums) options.rowSumsA = values(options.m, 7);
+          }
+          if (parts.residual) {
+            options.residual = { data: values(options.c.data.length, 6), offset: layout.offset };
+          }
+          if (parts.sums) {
+            options.rowSumsA = values(options.m, 7);
+          }
           check(options);
         },
       ),
@@ -171,9 +203,11 @@ describe.each(instructionSets())('gemm on %s', (set) => {
     [700, 1, 300],
     [150, 130, 600],
   ] as const)('multiplies [%i, %i] over %i, both sides transposed or not', (m, n, k) => {
-    for (const transposeA of [false, true])
-      for (const transposeB of [false, true])
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
         check(product([m, n, k], { transposeA, transposeB, rowSumsA: new Float32Array(m) }));
+      }
+    }
   });
 
   it('writes nothing outside the m × n elements', () => {
@@ -184,7 +218,9 @@ describe.each(instructionSets())('gemm on %s', (set) => {
     before.forEach((value, i) => {
       const row = Math.floor((i - offset) / stride);
       const column = (i - offset) % stride;
-      if (i < offset || row >= 15 || column >= 33) expect(options.c.data[i]).toBe(value);
+      if (i < offset || row >= 15 || column >= 33) {
+        expect(options.c.data[i]).toBe(value);
+      }
     });
   });
 
@@ -224,7 +260,9 @@ describe.each(instructionSets())('gemm on %s', (set) => {
         gemm(options);
         return [options.c.data, options.rowSumsA];
       });
-      for (const result of results) expect(result).toEqual(results[0]);
+      for (const result of results) {
+        expect(result).toEqual(results[0]);
+      }
     }
     addon.setThreads(threads);
   });
@@ -304,7 +342,9 @@ describe('gemm called wrongly', () => {
   });
 
   it('refuses a thread count or an instruction set that cannot be', () => {
-    for (const count of [0, -1, 1.5, 5000, Number.NaN]) expect(() => addon.setThreads(count)).toThrow(RangeError);
+    for (const count of [0, -1, 1.5, 5000, Number.NaN]) {
+      expect(() => addon.setThreads(count)).toThrow(RangeError);
+    }
     expect(() => addon.setInstructionSet('mmx')).toThrow(/mmx/);
   });
 });

@@ -84,7 +84,7 @@ function survives(name: keyof Addon, args: unknown[]): void {
 }
 
 describe.each(Object.keys(calls) as (keyof Addon)[])('addon.%s', (name) => {
-  const make = calls[name]!;
+  const make = calls[name] as () => unknown[];
 
   it('takes right arguments', () => {
     expect(() => addon[name](...make())).not.toThrow();
@@ -103,7 +103,9 @@ describe.each(Object.keys(calls) as (keyof Addon)[])('addon.%s', (name) => {
     fc.assert(
       fc.property(fc.array(fc.tuple(index, anything), { minLength: 1, maxLength: 3 }), (changes) => {
         const args = make();
-        for (const [at, value] of changes) args[at] = value;
+        for (const [at, value] of changes) {
+          args[at] = value;
+        }
         survives(name, args);
       }),
       { numRuns: 500, seed: 2 },
@@ -112,14 +114,18 @@ describe.each(Object.keys(calls) as (keyof Addon)[])('addon.%s', (name) => {
 
   it('refuses any array that is too short or detached', () => {
     make().forEach((value, at) => {
-      if (!ArrayBuffer.isView(value)) return;
+      if (!ArrayBuffer.isView(value)) {
+        return;
+      }
       const array = value as Float32Array;
       const detached = array.slice();
       structuredClone(detached.buffer, { transfer: [detached.buffer] });
       const detachedArgs = make().with(at, detached);
       expect(() => addon[name](...detachedArgs), `argument ${at} detached`).toThrow(RangeError);
       // An elementwise function has no size but its input's.
-      if (name === 'unary' && at === 1) return;
+      if (name === 'unary' && at === 1) {
+        return;
+      }
       const shortArgs = make().with(at, array.subarray(0, array.length - 1));
       expect(() => addon[name](...shortArgs), `argument ${at} short`).toThrow(RangeError);
     });
@@ -127,8 +133,12 @@ describe.each(Object.keys(calls) as (keyof Addon)[])('addon.%s', (name) => {
 
   it('refuses sizes that its arrays do not have', () => {
     make().forEach((value, at) => {
-      if (typeof value !== 'number' || !Number.isInteger(value) || ['setThreads', 'allocate'].includes(name)) return;
-      for (const wrong of [2 ** 31, 2 ** 53, -1, 0.5, Number.NaN, 'x']) survives(name, make().with(at, wrong));
+      if (typeof value !== 'number' || !Number.isInteger(value) || ['setThreads', 'allocate'].includes(name)) {
+        return;
+      }
+      for (const wrong of [2 ** 31, 2 ** 53, -1, 0.5, Number.NaN, 'x']) {
+        survives(name, make().with(at, wrong));
+      }
     });
   });
 });

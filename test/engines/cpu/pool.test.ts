@@ -147,10 +147,14 @@ describe('tensors in the pool', () => {
     const positions = Int32Array.of(1, 5, 70, 100, 179);
     const pass = { ids, batch: 3, length: 60, positions, labels: Int32Array.of(5, 6, 7, 8, 9) };
     const step = () => trainingStep(model, optimizer, [pass], { learningRate: 1e-3, seed: 1 });
-    for (let i = 0; i < 3; i++) await step();
+    for (let i = 0; i < 3; i++) {
+      await step();
+    }
     const tensors = tf.memory().numTensors;
     const before = backend.pool.memory();
-    for (let i = 0; i < 5; i++) await step();
+    for (let i = 0; i < 5; i++) {
+      await step();
+    }
     const after = backend.pool.memory();
     expect(tf.memory().numTensors).toBe(tensors);
     expect(after).toEqual(before);

@@ -34,11 +34,12 @@ async function train(attention: object): Promise<Float32Array> {
   );
   const positions = Int32Array.from({ length: 150 }, (_, i) => i * 2);
   const labels = positions.map((position) => ids[position]);
-  for (let i = 0; i < 3; i++)
+  for (let i = 0; i < 3; i++) {
     await trainingStep(model, optimizer, [{ ids, batch: 3, length, positions, labels }], {
       learningRate: 1e-2,
       seed: 1,
     });
+  }
   const weights = [...model.trainable.values()].flatMap((variable) => Array.from(variable.dataSync()));
   model.dispose();
   optimizer.dispose();

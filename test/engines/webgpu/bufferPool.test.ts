@@ -27,7 +27,9 @@ describe('the pool of buffers', () => {
     const { alive, pool } = open();
     const buffers = [...Array(4).keys()].map((i) => pool.acquireBuffer(40 * MIB, i));
     // 160 MiB were in use at once: so many may lie idle.
-    for (const buffer of buffers) pool.releaseBuffer(buffer);
+    for (const buffer of buffers) {
+      pool.releaseBuffer(buffer);
+    }
     pool.trim();
     expect(alive.size).toBe(4);
     expect(pool.acquireBuffer(40 * MIB, 0)).toBe(buffers[0]);

@@ -11,7 +11,9 @@ import { relativeDifference } from '../../engines.js';
 
 /** Starts the engine with 16-bit products, where the adapter has them. */
 async function startHalf(): Promise<Engine | undefined> {
-  if (!(await webgpu.probe()).usable) return undefined;
+  if (!(await webgpu.probe()).usable) {
+    return undefined;
+  }
   return webgpu.start({ precision: 'f16' }).catch(() => undefined);
 }
 
@@ -71,15 +73,17 @@ describe.skipIf(!started)('products of 16-bit operands on webgpu', () => {
     const expected = await onCpu(() => evaluate(shape, 1, linearReference as typeof linear));
     const actual = await evaluate(shape, 1, linear);
     // 16-bit floats have 11 bits: a rounding is 2⁻¹¹ at most, sums of many err less.
-    for (const [i, values] of expected.entries())
+    for (const [i, values] of expected.entries()) {
       expect(relativeDifference(actual[i], values), `tensor ${i}`).toBeLessThan(2 ** -9);
+    }
   });
 
   it.each([1e-12, 1e-7, 1e6, 1e30])('take gradients of the size of %d, far outside of 16 bits', async (scale) => {
     const expected = await onCpu(() => evaluate([40, 24, 30], scale, linearReference as typeof linear));
     const actual = await evaluate([40, 24, 30], scale, linear);
-    for (const [i, values] of expected.entries())
+    for (const [i, values] of expected.entries()) {
       expect(relativeDifference(actual[i], values), `tensor ${i}`).toBeLessThan(2 ** -9);
+    }
   });
 
   // As if the driver told of larger or smaller subgroups than it has, or of several sizes.

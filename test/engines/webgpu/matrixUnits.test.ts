@@ -48,7 +48,9 @@ describe.skipIf(!('adapter' in found))('code for matrix units', () => {
     } as unknown as GPUAdapterInfo;
     const { limits } = backend().device;
     const features = new Set(backend().device.features);
-    if (!choosing) features.delete('subgroup-size-control' as GPUFeatureName);
+    if (!choosing) {
+      features.delete('subgroup-size-control' as GPUFeatureName);
+    }
     return matrixUnitsOf({ features, limits } as unknown as GPUDevice, info);
   }
 
@@ -74,7 +76,9 @@ describe.skipIf(!('adapter' in found))('code for matrix units', () => {
         tf.grads(((...inputs: tf.Tensor[]) => linear(inputs[0], inputs[1], inputs[2], 'gelu')) as never)([x, w, b]);
       });
       // What is wrong with commands shows when they are submitted.
-      if (backend().commandEncoder) backend().submitQueue();
+      if (backend().commandEncoder) {
+        backend().submitQueue();
+      }
       return (await device.popErrorScope())?.message;
     };
     try {

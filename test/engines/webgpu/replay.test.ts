@@ -32,7 +32,9 @@ async function train(steps: Pass[][], before: (step: number, model: LanguageMode
     expect(tf.memory().numTensors).toBe(tensors);
   }
   const values: number[][] = [];
-  for (const parameter of model.trainable.values()) values.push([...(await parameter.data())]);
+  for (const parameter of model.trainable.values()) {
+    values.push([...(await parameter.data())]);
+  }
   optimizer.dispose();
   model.dispose();
   return { figures, values };
@@ -63,7 +65,9 @@ describe.skipIf(!usable)('steps replayed on webgpu', () => {
 
   it('see what was assigned to parameters between them', async () => {
     const assign = (step: number, model: LanguageModel) => {
-      if (step !== 2) return;
+      if (step !== 2) {
+        return;
+      }
       const bias = model.parameters.get('head.bias')!;
       tf.tidy(() => bias.assign(tf.fill(bias.shape, 0.5)));
     };

@@ -45,7 +45,7 @@ const random = new Random(2);
 const effect = new Map([...RESIDUES].map((residue) => [residue, random.normal()]));
 const variants = [...singleSubstitutions(WILD_TYPE, RESIDUES)].filter(() => random.uniform() < 0.5);
 const measured = Float64Array.from(variants, ({ edits }) => {
-  const { start, residues } = edits[0]!;
+  const { start, residues } = edits[0];
   return effect.get(residues)! + Math.sin(start) + 0.2 * random.normal();
 });
 const features = () => new VariantFeatures([model], WILD_TYPE, variants);
@@ -64,7 +64,9 @@ describe('folds are ProteinGym’s', () => {
 
   it('random: uniform for singles, even within each depth for multiples', () => {
     const counts = new Array<number>(5).fill(0);
-    for (const fold of assignFolds(variants, 'random', 5, 3)) counts[fold]!++;
+    for (const fold of assignFolds(variants, 'random', 5, 3)) {
+      counts[fold]++;
+    }
     expect(Math.min(...counts)).toBeGreaterThan(20);
     expect(assignFolds(variants, 'random', 5, 3)).toEqual(assignFolds(variants, 'random', 5, 3));
     const mixed = place([...Array(10).fill('M1A'), ...Array(10).fill('M1A:K2A')]);
@@ -109,14 +111,16 @@ describe('heads', () => {
     const tuned = method === 'fine-tune';
     await saveHead(head, path, { models: [base], wildType: WILD_TYPE, offset: 1, trained: 60, tuned });
     const expected = await predictAssayHead(head, own);
-    if (tuned) (head as GradientHead).dispose();
+    if (tuned) {
+      (head as GradientHead).dispose();
+    }
     restore();
     expect(existsSync(join(path, 'model'))).toBe(tuned);
     const loaded = await loadHead(path);
     expect(loaded.description).toMatchObject({ method, wildType: WILD_TYPE, trained: 60 });
     const again = await predictAssayHead(loaded.head, new VariantFeatures(loaded.models, WILD_TYPE, variants));
     again.forEach((value, i) => {
-      expect(value).toBeCloseTo(expected[i]!, 4);
+      expect(value).toBeCloseTo(expected[i], 4);
     });
     loaded.dispose();
   });
@@ -137,7 +141,7 @@ describe('heads', () => {
     expect(loaded.scoring).toEqual(settings);
     const again = new VariantFeatures(loaded.models, WILD_TYPE, all, loaded.scoring);
     (await predictAssayHead(loaded.head, again)).forEach((value, i) => {
-      expect(value).toBeCloseTo(expected[i]!, 4);
+      expect(value).toBeCloseTo(expected[i], 4);
     });
     loaded.dispose();
     const json = join(path, 'head.json');
@@ -175,7 +179,7 @@ describe('heads', () => {
     const again = await predictAssayHead(loaded.head, new VariantFeatures(loaded.models, WILD_TYPE, variants));
     expect((loaded.head as GradientHead).model).toBe(loaded.models[0]);
     again.forEach((value, i) => {
-      expect(value).toBeCloseTo(expected[i]!, 4);
+      expect(value).toBeCloseTo(expected[i], 4);
     });
     loaded.dispose();
     expect(tf.memory().numTensors).toBe(tensors);
@@ -247,7 +251,7 @@ describe('gradients', () => {
     const tagger = await trainGradientHead(model, residues, { ...settings, epochs: 120, patience: 120 });
     const tags = await tagger.predict(residues);
     expect(tags).toHaveLength(30);
-    const right = tags.filter(([zero, one], i) => Number(one! > zero!) === residues[Math.floor(i / 5)]!.targets[i % 5]);
+    const right = tags.filter(([zero, one], i) => Number(one! > zero!) === residues[Math.floor(i / 5)].targets[i % 5]);
     expect(right.length).toBeGreaterThan(25);
     tagger.dispose();
   });
@@ -255,6 +259,8 @@ describe('gradients', () => {
 
 async function parameters(): Promise<number[][]> {
   const values: number[][] = [];
-  for (const variable of model.parameters.values()) values.push([...(await variable.data())]);
+  for (const variable of model.parameters.values()) {
+    values.push([...(await variable.data())]);
+  }
   return values;
 }

@@ -8,7 +8,9 @@ const OPERATIONS = ['Add', 'Sub', 'Multiply', 'RealDiv', 'Maximum', 'Minimum', '
 /** Elementwise operations of two float32 tensors, with broadcasting. */
 export const binary: Kernel[] = OPERATIONS.map((name, operation) =>
   kernel(name, ({ inputs: { a, b }, backend, original }) => {
-    if (a.dtype !== 'float32' || b.dtype !== 'float32') return original();
+    if (a.dtype !== 'float32' || b.dtype !== 'float32') {
+      return original();
+    }
     const shape = tf.broadcast_util.assertAndGetBroadcastShape(a.shape, b.shape);
     const y = backend.output(shape);
     const layout = joinAxes(shape, [broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape)]);

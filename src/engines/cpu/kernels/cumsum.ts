@@ -9,7 +9,9 @@ interface CumsumAttributes {
 }
 
 export const cumsum = kernel<CumsumAttributes>('Cumsum', ({ inputs: { x }, attrs, backend, original }) => {
-  if (x.dtype !== 'float32' || x.shape.length === 0) return original();
+  if (x.dtype !== 'float32' || x.shape.length === 0) {
+    return original();
+  }
   const [axis] = tf.util.parseAxisParam(attrs.axis, x.shape);
   const [outer, n, inner] = sizesAround(x.shape, axis, axis);
   const y = backend.output(x.shape);

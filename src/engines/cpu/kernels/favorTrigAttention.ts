@@ -20,7 +20,9 @@ export const favorTrigAttention = kernel<FavorTrigAttributes>('FavorTrigAttentio
     const state = attend(rows, kept, backend.floats(projection), length, headSize, attrs.causal);
     for (let i = 0; i < length; i++) {
       const to = (sequence * length + i) * width + head * headSize;
-      for (let j = 0; j < headSize; j++) results[to + j] = state.out[i * headSize + j];
+      for (let j = 0; j < headSize; j++) {
+        results[to + j] = state.out[i * headSize + j];
+      }
     }
   });
   return [out];
@@ -39,14 +41,18 @@ export const favorTrigAttentionGrad = kernel<FavorTrigAttributes>(
       const dout = new Float64Array(length * headSize);
       for (let i = 0; i < length; i++) {
         const from = (sequence * length + i) * width + head * headSize;
-        for (let j = 0; j < headSize; j++) dout[i * headSize + j] = backend.floats(dy)[from + j];
+        for (let j = 0; j < headSize; j++) {
+          dout[i * headSize + j] = backend.floats(dy)[from + j];
+        }
       }
       const kept = backend.floats(keep).subarray(sequence * length, (sequence + 1) * length);
       const gradients = attendGrad(rows, kept, backend.floats(projection), dout, length, headSize, attrs.causal);
       for (let i = 0; i < length; i++) {
         for (const [part, values] of [gradients.q, gradients.k, gradients.v].entries()) {
           const to = (sequence * length + i) * 3 * width + part * width + head * headSize;
-          for (let j = 0; j < headSize; j++) results[to + j] = values[i * headSize + j];
+          for (let j = 0; j < headSize; j++) {
+            results[to + j] = values[i * headSize + j];
+          }
         }
       }
     });
@@ -62,7 +68,11 @@ interface HeadRows {
 }
 
 function forEachHead(batch: number, heads: number, run: (sequence: number, head: number) => void): void {
-  for (let sequence = 0; sequence < batch; sequence++) for (let head = 0; head < heads; head++) run(sequence, head);
+  for (let sequence = 0; sequence < batch; sequence++) {
+    for (let head = 0; head < heads; head++) {
+      run(sequence, head);
+    }
+  }
 }
 
 function readHead(
@@ -78,7 +88,9 @@ function readHead(
     const rows = new Float64Array(length * size);
     for (let i = 0; i < length; i++) {
       const from = (sequence * length + i) * 3 * width + index * width + head * size;
-      for (let j = 0; j < size; j++) rows[i * size + j] = qkv[from + j];
+      for (let j = 0; j < size; j++) {
+        rows[i * size + j] = qkv[from + j];
+      }
     }
     return rows;
   };
@@ -93,7 +105,9 @@ function features(x: Float64Array, projection: Float32Array, length: number, siz
   for (let i = 0; i < length; i++) {
     for (let m = 0; m < count; m++) {
       let angle = 0;
-      for (let j = 0; j < size; j++) angle += x[i * size + j] * projection[m * size + j];
+      for (let j = 0; j < size; j++) {
+        angle += x[i * size + j] * projection[m * size + j];
+      }
       phi[i * 2 * count + m] = Math.cos(scale * angle);
       phi[i * 2 * count + count + m] = Math.sin(scale * angle);
     }
@@ -105,9 +119,13 @@ function features(x: Float64Array, projection: Float32Array, length: number, siz
 function keyWeights(k: Float64Array, keep: Float32Array, length: number, size: number): Float64Array {
   const weights = new Float64Array(length).fill(-Infinity);
   for (let i = 0; i < length; i++) {
-    if (keep[i] === 0) continue;
+    if (keep[i] === 0) {
+      continue;
+    }
     let square = 0;
-    for (let j = 0; j < size; j++) square += k[i * size + j] ** 2;
+    for (let j = 0; j < size; j++) {
+      square += k[i * size + j] ** 2;
+    }
     weights[i] = square / (2 * Math.sqrt(size));
   }
   const peak = weights.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -135,23 +153,37 @@ function attend(
   const out = new Float64Array(length * size);
   const denominators = new Float64Array(length);
   const add = (i: number) => {
-    if (weights[i] === 0) return;
+    if (weights[i] === 0) {
+      return;
+    }
     for (let f = 0; f < count; f++) {
       const phi = keys[i * count + f] * weights[i];
-      for (let j = 0; j < size; j++) sums[f * (size + 1) + j] += phi * v[i * size + j];
+      for (let j = 0; j < size; j++) {
+        sums[f * (size + 1) + j] += phi * v[i * size + j];
+      }
       sums[f * (size + 1) + size] += phi;
     }
   };
-  if (!causal) for (let i = 0; i < length; i++) add(i);
+  if (!causal) {
+    for (let i = 0; i < length; i++) {
+      add(i);
+    }
+  }
   const total = new Float64Array(size + 1);
   for (let i = 0; i < length; i++) {
-    if (causal) add(i);
+    if (causal) {
+      add(i);
+    }
     total.fill(0);
     for (let f = 0; f < count; f++) {
-      for (let j = 0; j <= size; j++) total[j] += queries[i * count + f] * sums[f * (size + 1) + j];
+      for (let j = 0; j <= size; j++) {
+        total[j] += queries[i * count + f] * sums[f * (size + 1) + j];
+      }
     }
     denominators[i] = total[size];
-    for (let j = 0; j < size; j++) out[i * size + j] = total[j] / total[size];
+    for (let j = 0; j < size; j++) {
+      out[i * size + j] = total[j] / total[size];
+    }
     visit?.(i, sums);
   }
   return { out, denominators, queries, keys, weights, count };
@@ -184,7 +216,9 @@ function attendGrad(
   attend(rows, keep, projection, length, size, causal, (i, sums) => {
     for (let f = 0; f < count; f++) {
       let gradient = 0;
-      for (let j = 0; j <= size; j++) gradient += sums[f * row + j] * dtotal[i * row + j];
+      for (let j = 0; j <= size; j++) {
+        gradient += sums[f * row + j] * dtotal[i * row + j];
+      }
       dqueries[i * count + f] = gradient;
     }
   });
@@ -194,13 +228,24 @@ function attendGrad(
   const dv = new Float64Array(v.length);
   const dsums = new Float64Array(count * row);
   const add = (i: number) => {
-    for (let f = 0; f < count; f++)
-      for (let j = 0; j <= size; j++) dsums[f * row + j] += queries[i * count + f] * dtotal[i * row + j];
+    for (let f = 0; f < count; f++) {
+      for (let j = 0; j <= size; j++) {
+        dsums[f * row + j] += queries[i * count + f] * dtotal[i * row + j];
+      }
+    }
   };
-  if (!causal) for (let i = 0; i < length; i++) add(i);
+  if (!causal) {
+    for (let i = 0; i < length; i++) {
+      add(i);
+    }
+  }
   for (let i = length - 1; i >= 0; i--) {
-    if (causal) add(i);
-    if (weights[i] === 0) continue;
+    if (causal) {
+      add(i);
+    }
+    if (weights[i] === 0) {
+      continue;
+    }
     for (let f = 0; f < count; f++) {
       const phi = keys[i * count + f];
       let gradient = dsums[f * row + size];
@@ -216,7 +261,9 @@ function attendGrad(
   const dk = featuresGrad(keys, dkeys, projection, length, size);
   for (let i = 0; i < length; i++) {
     const factor = (dweights[i] * weights[i]) / Math.sqrt(size);
-    for (let j = 0; j < size; j++) dk[i * size + j] += factor * k[i * size + j];
+    for (let j = 0; j < size; j++) {
+      dk[i * size + j] += factor * k[i * size + j];
+    }
   }
   return { q: dq, k: dk, v: dv };
 }
@@ -237,7 +284,9 @@ function featuresGrad(
       const cos = i * 2 * count + m;
       const sin = cos + count;
       const dangle = scale * (phi[cos] * dphi[sin] - phi[sin] * dphi[cos]);
-      for (let j = 0; j < size; j++) dx[i * size + j] += dangle * projection[m * size + j];
+      for (let j = 0; j < size; j++) {
+        dx[i * size + j] += dangle * projection[m * size + j];
+      }
     }
   }
   return dx;

@@ -45,6 +45,8 @@ export const linearGrad = kernel<LinearAttributes>('LinearGrad', ({ inputs, back
     backend.floats(dw),
     db && backend.floats(db),
   );
-  if (room) backend.disposeData(room.dataId);
+  if (room) {
+    backend.disposeData(room.dataId);
+  }
   return db ? [dx, dw, db] : [dx, dw];
 });

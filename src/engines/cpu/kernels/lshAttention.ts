@@ -13,7 +13,9 @@ export const lshAttention = kernel<LshAttentionAttributes>('LshAttention', ({ in
   const { heads, causal, hashes, chunkLength } = attrs;
   const { batch, length, headSize } = headShape(qkv.shape, heads);
   const [rows] = rotations.shape;
-  if (rows % hashes !== 0) throw new RangeError(`${rows} rotations do not divide among ${hashes} rounds of hashing`);
+  if (rows % hashes !== 0) {
+    throw new RangeError(`${rows} rotations do not divide among ${hashes} rounds of hashing`);
+  }
   const out = backend.output([batch, length, heads * headSize]);
   const order = backend.output([batch, heads, hashes, length], 'int32');
   const peaks = backend.output([batch, heads, length]);

@@ -15,7 +15,9 @@ export const matMul = kernel<MatMulAttributes>('BatchMatMul', ({ inputs: { a, b 
   const [m, k] = transposeA ? [columnsA, rowsA] : [rowsA, columnsA];
   const [n, inner] = transposeB ? [rowsB, columnsB] : [columnsB, rowsB];
   const fits = k === inner && (batchA === batchB || batchA === 1 || batchB === 1);
-  if (a.dtype !== 'float32' || b.dtype !== 'float32' || !fits) return original();
+  if (a.dtype !== 'float32' || b.dtype !== 'float32' || !fits) {
+    return original();
+  }
   const leading = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const y = backend.output([...leading, m, n]);
   gemm({
@@ -41,7 +43,9 @@ interface FusedMatMulAttributes extends MatMulAttributes {
 export const fusedMatMul = kernel<FusedMatMulAttributes>('_FusedMatMul', ({ inputs, attrs, backend, original }) => {
   const { a, b, bias, preluActivationWeights } = inputs;
   const { activation, leakyreluAlpha } = attrs;
-  if (a.dtype !== 'float32' || b.dtype !== 'float32') return original();
+  if (a.dtype !== 'float32' || b.dtype !== 'float32') {
+    return original();
+  }
   const call = (name: string, callInputs: Record<string, tf.TensorInfo>, callAttrs: object) =>
     tf.getKernel(name, tf.getBackend()).kernelFunc({
       inputs: callInputs,
@@ -54,9 +58,14 @@ export const fusedMatMul = kernel<FusedMatMulAttributes>('_FusedMatMul', ({ inpu
     backend.disposeData(y.dataId);
     y = next;
   };
-  if (bias) then('Add', { a: y, b: bias });
-  if (activation === 'prelu') then('Prelu', { x: y, alpha: preluActivationWeights });
-  else if (activation && activation !== 'linear') then(activation[0].toUpperCase() + activation.slice(1), { x: y });
+  if (bias) {
+    then('Add', { a: y, b: bias });
+  }
+  if (activation === 'prelu') {
+    then('Prelu', { x: y, alpha: preluActivationWeights });
+  } else if (activation && activation !== 'linear') {
+    then(activation[0].toUpperCase() + activation.slice(1), { x: y });
+  }
   return y;
 });
 

@@ -22,7 +22,9 @@ function copy(
 export const transpose = kernel<{ perm: number[] }>(
   'Transpose',
   ({ inputs: { x }, attrs: { perm }, backend, original }) => {
-    if (x.dtype !== 'float32') return original();
+    if (x.dtype !== 'float32') {
+      return original();
+    }
     const shape = perm.map((axis) => x.shape[axis]);
     const strides = contiguousStrides(x.shape);
     const y = backend.output(shape);
@@ -46,7 +48,9 @@ interface SliceAttributes {
 }
 
 export const slice = kernel<SliceAttributes>('Slice', ({ inputs: { x }, attrs, backend, original }) => {
-  if (x.dtype !== 'float32') return original();
+  if (x.dtype !== 'float32') {
+    return original();
+  }
   const [begin, size] = tf.slice_util.parseSliceParams(x as tf.Tensor, attrs.begin, attrs.size);
   tf.slice_util.assertParamsValid(x as tf.Tensor, begin, size);
   return part(backend, x, begin, size);
@@ -55,7 +59,9 @@ export const slice = kernel<SliceAttributes>('Slice', ({ inputs: { x }, attrs, b
 export const split = kernel<{ numOrSizeSplits: number | number[]; axis: number }>(
   'SplitV',
   ({ inputs: { x }, attrs, backend, original }) => {
-    if (x.dtype !== 'float32') return original();
+    if (x.dtype !== 'float32') {
+      return original();
+    }
     const [axis] = tf.util.parseAxisParam(attrs.axis, x.shape);
     const sizes = tf.backend_util.prepareSplitSize(x as tf.Tensor, attrs.numOrSizeSplits, axis);
     const begin = new Array<number>(x.shape.length).fill(0);
@@ -83,7 +89,9 @@ function part(backend: NativeBackend, x: tf.TensorInfo, begin: number[], size: n
 
 export const concat = kernel<{ axis: number }>('Concat', ({ inputs, attrs, backend, original }) => {
   const parts = Object.values(inputs);
-  if (parts.some((x) => x.dtype !== 'float32')) return original();
+  if (parts.some((x) => x.dtype !== 'float32')) {
+    return original();
+  }
   const shapes = parts.map((x) => x.shape);
   const [axis] = tf.util.parseAxisParam(attrs.axis, shapes[0]);
   tf.backend_util.assertParamsConsistent(shapes, axis);
@@ -92,15 +100,18 @@ export const concat = kernel<{ axis: number }>('Concat', ({ inputs, attrs, backe
   const y = backend.output(shape);
   let offset = 0;
   for (const x of parts) {
-    if (tf.util.sizeFromShape(x.shape) > 0)
+    if (tf.util.sizeFromShape(x.shape) > 0) {
       copy(backend, x.shape, x, 0, contiguousStrides(x.shape), y, offset, strides);
+    }
     offset += x.shape[axis] * strides[axis];
   }
   return y;
 });
 
 export const tile = kernel<{ reps: number[] }>('Tile', ({ inputs: { x }, attrs: { reps }, backend, original }) => {
-  if (x.dtype !== 'float32' || 2 * x.shape.length > 12) return original();
+  if (x.dtype !== 'float32' || 2 * x.shape.length > 12) {
+    return original();
+  }
   const shape = x.shape.map((size, axis) => size * reps[axis]);
   const strides = contiguousStrides(x.shape);
   const targets = contiguousStrides(shape);

@@ -16,7 +16,9 @@ export const reduce: Kernel[] = Object.entries(OPERATIONS).map(([name, operation
   kernel<ReduceAttributes>(name, ({ inputs: { x }, attrs, backend, original }) => {
     const axes = tf.util.parseAxisParam(attrs.axis ?? attrs.reductionIndices!, x.shape).sort((a, b) => a - b);
     const neighbours = axes.every((axis, i) => axis === axes[0] + i);
-    if (x.dtype !== 'float32' || axes.length === 0 || !neighbours) return original();
+    if (x.dtype !== 'float32' || axes.length === 0 || !neighbours) {
+      return original();
+    }
     const [outer, n, inner] = sizesAround(x.shape, axes[0], axes[axes.length - 1]);
     const shape = attrs.keepDims
       ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size))

@@ -6,7 +6,9 @@ export const softmax = kernel<{ dim: number }>(
   ({ inputs: { logits }, attrs: { dim }, backend, original }) => {
     const last = logits.shape.length - 1;
     const [axis] = tf.util.parseAxisParam(dim, logits.shape);
-    if (logits.dtype !== 'float32' || axis !== last) return original();
+    if (logits.dtype !== 'float32' || axis !== last) {
+      return original();
+    }
     const y = backend.output(logits.shape);
     const n = logits.shape[last];
     const rows = tf.util.sizeFromShape(logits.shape.slice(0, last));

@@ -32,7 +32,9 @@ export function joinAxes(shape: number[], strides: number[][]): Layout {
   const axes: number[] = [];
   const sizes: number[] = [];
   shape.forEach((size, axis) => {
-    if (size === 1) return;
+    if (size === 1) {
+      return;
+    }
     const last = axes.length - 1;
     if (last >= 0 && strides.every((of) => of[axes[last]] === of[axis] * size)) {
       sizes[last] *= size;
@@ -42,7 +44,9 @@ export function joinAxes(shape: number[], strides: number[][]): Layout {
       sizes.push(size);
     }
   });
-  if (axes.length === 0) return { shape: Float64Array.of(1), strides: strides.map(() => Float64Array.of(1)) };
+  if (axes.length === 0) {
+    return { shape: Float64Array.of(1), strides: strides.map(() => Float64Array.of(1)) };
+  }
   return {
     shape: Float64Array.from(sizes),
     strides: strides.map((of) => Float64Array.from(axes, (axis) => of[axis])),

@@ -21,7 +21,9 @@ const OPERATIONS = [
 /** Elementwise functions of a float32 tensor. */
 export const unary: Kernel[] = OPERATIONS.map((name, operation) =>
   kernel(name, ({ inputs: { x }, backend, original }) => {
-    if (x.dtype !== 'float32') return original();
+    if (x.dtype !== 'float32') {
+      return original();
+    }
     const y = backend.output(x.shape);
     backend.addon.unary(operation, backend.floats(x), backend.floats(y));
     return y;

@@ -38,10 +38,14 @@ function compile(compiler, args) {
 
 /** Why the addon cannot be built here, or undefined once it is. */
 async function build() {
-  if (process.platform === 'win32') return "Windows' compiler lacks vector types";
+  if (process.platform === 'win32') {
+    return "Windows' compiler lacks vector types";
+  }
   const runs = (command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
   const compiler = [process.env.CXX, 'g++', 'clang++'].find(runs);
-  if (!compiler) return 'not found: g++ or clang';
+  if (!compiler) {
+    return 'not found: g++ or clang';
+  }
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
   const target = join(root, 'build', 'Release');
   mkdirSync(target, { recursive: true });
@@ -58,7 +62,9 @@ async function build() {
     };
     await Promise.all(Array.from({ length: availableParallelism() }, work));
     failure ??= await compile(compiler, ['-pthread', ...LINK, ...made, '-o', join(objects, FILE)]);
-    if (!failure) renameSync(join(objects, FILE), join(target, FILE));
+    if (!failure) {
+      renameSync(join(objects, FILE), join(target, FILE));
+    }
     return failure;
   } finally {
     rmSync(objects, { recursive: true, force: true });
@@ -69,10 +75,14 @@ const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 
 const failure = optional && existsSync(prebuilt) ? undefined : await build();
 if (failure) {
   const reason = /^.*\berror:.*$/m.exec(failure)?.[0] ?? failure.split('\n')[0];
-  if (!optional) console.error(failure);
+  if (!optional) {
+    console.error(failure);
+  }
   console.warn(
     `protein-lm: the native CPU engine was not built (${reason}); WebAssembly takes its place, several times slower. ` +
       'With g++ or clang installed, build it with: npm rebuild protein-lm (in a checkout: npm run build:addon)',
   );
-  if (!optional) process.exitCode = 1;
+  if (!optional) {
+    process.exitCode = 1;
+  }
 }

@@ -7,6 +7,8 @@ import { toFloats } from './launch.js';
 // where a tensor says so.
 replaceKernel('Cast', 'webgpu', (theirs) => (call) => {
   const x = call.inputs.x as tf.TensorInfo;
-  if (call.attrs?.dtype !== 'float32' || (x.dtype !== 'int32' && x.dtype !== 'bool')) return theirs(call);
+  if (call.attrs?.dtype !== 'float32' || (x.dtype !== 'int32' && x.dtype !== 'bool')) {
+    return theirs(call);
+  }
   return toFloats(call.backend as Backend, x);
 });

@@ -120,7 +120,9 @@ function states(
     runningSums(backend, parts, sequences, chunks, features * (size + 1), reverse);
     return parts;
   }
-  if (splits === 1) return parts;
+  if (splits === 1) {
+    return parts;
+  }
   const sum = allocate(backend, [batches, features, size + 1]);
   sumParts(backend, parts, splits, [sum]);
   release(backend, parts);
@@ -277,7 +279,9 @@ register<Attributes>('FavorReluAttention', (backend, { qkv, keep, projection }, 
     },
   );
   release(backend, scores);
-  if (!causal) return [out, denominators, sums];
+  if (!causal) {
+    return [out, denominators, sums];
+  }
   release(backend, sums);
   return [out, denominators];
 });
@@ -376,7 +380,9 @@ fn slope(sequence: u32, l: u32, e: u32) -> f32 { return dy[row_at(sequence, l, e
       store: gate(0, '(value + slopes[sequence * c.length + l] * sums[state_at(state, column, c.size)])'),
       declarations: upstream.declarations,
     });
-    if (dfeatures) throughProjection(backend, shape, dfeatures, projection, dqkv, 0);
+    if (dfeatures) {
+      throughProjection(backend, shape, dfeatures, projection, dqkv, 0);
+    }
     overTokens(backend, shape, { ...inputs, dsums, ...own }, target, {
       name: 'FavorGradKey',
       columns: features,
@@ -388,7 +394,9 @@ fn slope(sequence: u32, l: u32, e: u32) -> f32 { return dy[row_at(sequence, l, e
       ownB: 'query(sequence, l, column)',
       store: gate(1, '(value + dsums[state_at(state, column, c.size)]) * keep[sequence / c.heads * c.length + l]'),
     });
-    if (dfeatures) throughProjection(backend, shape, dfeatures, projection, dqkv, 1);
+    if (dfeatures) {
+      throughProjection(backend, shape, dfeatures, projection, dqkv, 1);
+    }
     release(backend, slopes, dsums, scores, dscores, dfeatures, causal ? sums : undefined);
     return [dqkv];
   },

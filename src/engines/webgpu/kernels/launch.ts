@@ -40,7 +40,11 @@ export function allocate(backend: Backend, shape: number[]): TensorInfo {
 
 /** Gives tensors that were made here back to the pool. */
 export function release(backend: Backend, ...tensors: (TensorInfo | undefined)[]): void {
-  for (const tensor of tensors) if (tensor) backend.disposeData(tensor.dataId);
+  for (const tensor of tensors) {
+    if (tensor) {
+      backend.disposeData(tensor.dataId);
+    }
+  }
 }
 
 /** Writes a kernel's bindings and constants before its code, and runs it. */
@@ -57,14 +61,23 @@ export function launch(backend: Backend, kernel: Launch): void {
     threads = 256,
     groups,
   } = kernel;
-  if (groups === 0) return;
+  if (groups === 0) {
+    return;
+  }
   const code = declarations + body;
   // What the code does not name takes no binding: devices have few.
   const named = (id: string) => new RegExp(`\\b${id}\\b`).test(code);
   const reads: { id: string; type: string; buffer: GPUBuffer }[] = [];
-  for (const [id, tensor] of Object.entries(inputs))
-    if (tensor && named(id)) reads.push({ id, type: typeOf(tensor), buffer: backend.bufferOf(tensor) });
-  for (const [id, buffer] of Object.entries(buffers)) if (named(id)) reads.push({ id, type: 'u32', buffer });
+  for (const [id, tensor] of Object.entries(inputs)) {
+    if (tensor && named(id)) {
+      reads.push({ id, type: typeOf(tensor), buffer: backend.bufferOf(tensor) });
+    }
+  }
+  for (const [id, buffer] of Object.entries(buffers)) {
+    if (named(id)) {
+      reads.push({ id, type: 'u32', buffer });
+    }
+  }
   const writes = Object.entries(outputs).map(([id, tensor]) => ({
     id,
     type: typeOf(tensor),

@@ -83,7 +83,9 @@ register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation
     storeRow: db && (parts ? 'parts[split * c.part + c.rows * c.columns + row] = rowDot;' : 'db[row] = rowDot;'),
   });
   const gradients = db ? [dw, db] : [dw];
-  if (parts) sumParts(backend, parts, splits, gradients);
+  if (parts) {
+    sumParts(backend, parts, splits, gradients);
+  }
   release(backend, parts, scales, slope === dy ? undefined : slope);
   return [dx, ...gradients];
 });

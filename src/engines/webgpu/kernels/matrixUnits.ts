@@ -29,20 +29,28 @@ interface Configuration {
 /** The shape of the device's matrix units that the products below use, where it has any. */
 export function matrixUnitsOf(device: GPUDevice, info: GPUAdapterInfo): MatrixUnits | undefined {
   const needed = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
-  if (needed.some((feature) => !device.features.has(feature))) return undefined;
+  if (needed.some((feature) => !device.features.has(feature))) {
+    return undefined;
+  }
   const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = info as GPUAdapterInfo & {
     subgroupMatrixConfigs?: Iterable<Configuration>;
   };
-  if (subgroupMinSize === undefined || subgroupMaxSize === undefined) return undefined;
+  if (subgroupMinSize === undefined || subgroupMaxSize === undefined) {
+    return undefined;
+  }
   const memory = device.limits.maxComputeWorkgroupStorageSize;
   const within = (size: number) => Math.min(Math.max(size, subgroupMinSize), subgroupMaxSize);
   const candidates = [...(subgroupMatrixConfigs ?? [])]
     .filter((shape) => shape.componentType === 'f16' && shape.resultComponentType === 'f32')
     .map(({ M: m, N: n, K: k }): MatrixUnits => {
       const shape = { m, n, k, memory };
-      if (subgroupMinSize === subgroupMaxSize) return { ...shape, subgroup: subgroupMinSize, sizes: 'fixed' };
+      if (subgroupMinSize === subgroupMaxSize) {
+        return { ...shape, subgroup: subgroupMinSize, sizes: 'fixed' };
+      }
       // A thread for each column: what units are built for where several sizes exist.
-      if (device.features.has('subgroup-size-control')) return { ...shape, subgroup: within(n), sizes: 'chosen' };
+      if (device.features.has('subgroup-size-control')) {
+        return { ...shape, subgroup: within(n), sizes: 'chosen' };
+      }
       return { ...shape, subgroup: within(32), sizes: 'open' };
     })
     .filter((units) => DEPTH % units.k === 0 && tilingOf(units, 64));
@@ -204,7 +212,9 @@ export async function computesRight(backend: Backend): Promise<boolean> {
   const values = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => ((i * step) % 13) - 6);
   const [a, b] = [values(rows * inner, 5), values(inner * columns, 7)];
   const scopes = ['validation', 'internal'] as const;
-  for (const scope of scopes) backend.device.pushErrorScope(scope);
+  for (const scope of scopes) {
+    backend.device.pushErrorScope(scope);
+  }
   const tensors = {
     a: backend.makeTensorInfo([rows, inner], 'float32', a),
     b: backend.makeTensorInfo([inner, columns], 'float32', b),
@@ -229,7 +239,9 @@ export async function computesRight(backend: Backend): Promise<boolean> {
   const expected = (i: number) => {
     const [row, column] = [Math.floor(i / columns), i % columns];
     let sum = 0;
-    for (let k = 0; k < inner; k++) sum += a[row * inner + k] * b[k * columns + column];
+    for (let k = 0; k < inner; k++) {
+      sum += a[row * inner + k] * b[k * columns + column];
+    }
     return sum;
   };
   return errors.every((error) => error === null) && actual.every((value, i) => value === expected(i));

@@ -7,7 +7,9 @@ import { sizeOf } from './register.js';
 // tfjs's transpose writes floats, and fails to compile for what is stored as integers: int32 and bool.
 replaceKernel('Transpose', 'webgpu', (theirs) => (call) => {
   const x = call.inputs.x as tf.TensorInfo;
-  if (x.dtype !== 'int32' && x.dtype !== 'bool') return theirs(call);
+  if (x.dtype !== 'int32' && x.dtype !== 'bool') {
+    return theirs(call);
+  }
   const backend = call.backend as Backend;
   const order = call.attrs?.perm as number[];
   const shape = order.map((axis) => x.shape[axis]);
