@@ -147,6 +147,14 @@ export {
   VariantError,
 } from './scoring/variants.js';
 export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './scoring/windows.js';
+export {
+  type Chain,
+  contactPairs,
+  readChain,
+  readStructure,
+  type StructureAtom,
+  type StructureResidue,
+} from './structures/structure.js';
 export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './training/checkpoint.js';
 export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './training/evaluate.js';
 export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './training/metrics.js';

@@ -110,7 +110,7 @@ async function contacts(inputs: string[], options: ContactOptions, command: Comm
 }
 
 async function readInputs(inputs: string[], options: ContactOptions): Promise<Protein[]> {
-  const { contactPairs, readChain } = await import('../interpret/structure.js');
+  const { contactPairs, readChain } = await import('../structures/structure.js');
   const names = shortNames(inputs.filter((path) => STRUCTURE.test(path)).map(stem));
   const proteins: Protein[] = [];
   for (const path of inputs) {

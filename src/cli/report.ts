@@ -326,7 +326,7 @@ async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions
 }
 
 async function contactsFrom(table: ColumnTable, path: string, options: ReportOptions): Promise<Report> {
-  const { contactPairs, readChain } = await import('../interpret/structure.js');
+  const { contactPairs, readChain } = await import('../structures/structure.js');
   const { contactsReport } = await import('../report/reports.js');
   const columns = cells(table);
   const [i, j, probability] = [columns.i, columns.j, columns.probability].map(numbers);

@@ -25,4 +25,3 @@ export {
 export { oneHotAttention } from './oneHotAttention.js';
 export { type AttentionPair, strongestPairs } from './pairs.js';
 export { type ResidueSimilarity, residueSimilarity } from './similarity.js';
-export { type Chain, contactPairs, readChain, readStructure } from './structure.js';

@@ -12,9 +12,9 @@ import {
   topContacts,
 } from '../../src/interpret/contacts.js';
 import { fitLogistic } from '../../src/interpret/logistic.js';
-import { contactPairs, readChain } from '../../src/interpret/structure.js';
 import { loadModel } from '../../src/model/files.js';
 import { readSafetensors } from '../../src/model/safetensors.js';
+import { contactPairs, readChain } from '../../src/structures/structure.js';
 import { describeEngines } from '../engines.js';
 import { SHARED } from '../shared.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { contactPairs, parseStructure, readChain, readStructure } from '../../src/interpret/structure.js';
+import { contactPairs, parseStructure, readChain, readStructure } from '../../src/structures/structure.js';
 import { SHARED } from '../shared.js';
 
 const FOLDER = join(SHARED ?? '', 'data', 'structures');
@@ -13,7 +13,7 @@ const TABLES = SHARED ? readdirSync(join(FOLDER, 'contacts')) : [];
 function toCif(pdb: string): string {
   const names =
     'group_PDB id label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id ' +
-    'pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z auth_seq_id auth_asym_id pdbx_PDB_model_num';
+    'pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z auth_seq_id auth_asym_id pdbx_PDB_model_num type_symbol';
   const rows = pdb
     .split('\n')
     .filter((line) => /^(ATOM|HETATM)/.test(line))
@@ -36,6 +36,7 @@ function toCif(pdb: string): string {
         cut(22, 26),
         cut(21, 22),
         '1',
+        cut(76, 78),
       ].join(' ');
     });
   return `data_TEST\n#\n_struct.title\n;several words\nloop_ in a text\n;\nloop_\n${names
@@ -69,7 +70,19 @@ describe('reading structures', () => {
     const second = ATOM.replace('23.445', '99.000').replace('  CA  ', '  CB  ');
     writeFileSync(path, gzipSync(`MODEL        1\n${ATOM}\nENDMDL\nMODEL        2\n${second}\n`));
     expect(readStructure(path)).toEqual([
-      { id: 'A', sequence: 'G', residues: [{ letter: 'G', number: '1', position: [23.445, -17.666, -8.245] }] },
+      {
+        id: 'A',
+        sequence: 'G',
+        residues: [
+          {
+            letter: 'G',
+            name: 'GLY',
+            number: '1',
+            position: [23.445, -17.666, -8.245],
+            atoms: [{ name: 'CA', element: 'C', position: [23.445, -17.666, -8.245] }],
+          },
+        ],
+      },
     ]);
     expect(() => readChain(path, 'B')).toThrow(`${path}: no chain B: it has A`);
     writeFileSync(path, gzipSync(ATOM).subarray(0, 20));

@@ -2,13 +2,27 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { InputError } from '../data/errors.js';
 
-/** One residue of a chain: its letter and the atom that stands for its side chain, in ångström. */
+/** One atom of a residue. */
+export interface StructureAtom {
+  /** As the file names it: CA, CB, OXT. */
+  name: string;
+  /** Symbol in upper case; empty where the file has none. */
+  element: string;
+  /** In ångström. */
+  position: readonly [x: number, y: number, z: number];
+}
+
+/** One residue of a chain: its letter, its atoms, and the one that stands for its side chain, in ångström. */
 export interface StructureResidue {
   letter: string;
+  /** The chemical component's name: ALA, MSE. */
+  name: string;
   /** Number in the file, with its insertion code. */
   number: string;
   /** Cβ, for glycine (and where Cβ is missing) Cα; undefined where neither was resolved. */
   position?: readonly [x: number, y: number, z: number];
+  /** The atoms of one conformation, in the file's order, hydrogens with them. */
+  atoms: readonly StructureAtom[];
 }
 
 /** One chain of a structure: the residues that its file has coordinates for, in its order. */
@@ -66,16 +80,14 @@ const LETTERS: Readonly<Record<string, string>> = {
   CAS: 'C',
 };
 
-interface Atom {
+interface Atom extends StructureAtom {
   model: string;
   chain: string;
   number: string;
   residue: string;
-  name: string;
   /** Alternative location; a residue takes the first that it has. */
   alternative: string;
   hetero: boolean;
-  position: [number, number, number];
 }
 
 /**
@@ -104,7 +116,7 @@ export function readStructure(path: string): Chain[] {
 /** The chains in a PDB or mmCIF file's text; `where` names it in errors. */
 export function parseStructure(text: string, where: string): Chain[] {
   const atoms = /^(data_|loop_|_atom_site\.)/m.test(text) ? cifAtoms(text, where) : pdbAtoms(text, where);
-  const chains = new Map<string, Map<string, StructureResidue & { atom: string; alternative: string }>>();
+  const chains = new Map<string, Map<string, StructureResidue & { atoms: StructureAtom[]; names: Set<string> }>>();
   let model: string | undefined;
   for (const atom of atoms) {
     model ??= atom.model;
@@ -120,20 +132,22 @@ export function parseStructure(text: string, where: string): Chain[] {
     chains.set(atom.chain, residues);
     let residue = residues.get(atom.number);
     if (!residue) {
-      residue = { letter: letter ?? 'X', number: atom.number, atom: '', alternative: atom.alternative };
+      residue = { letter: letter ?? 'X', name: atom.residue, number: atom.number, atoms: [], names: new Set() };
       residues.set(atom.number, residue);
     }
-    if (atom.name === 'CB' || (atom.name === 'CA' && residue.atom !== 'CB')) {
-      if (atom.name === residue.atom) {
-        continue;
-      }
-      residue.atom = atom.name;
-      residue.position = atom.position;
+    const { name, element, position } = atom;
+    if (residue.names.has(name)) {
+      continue;
+    }
+    residue.names.add(name);
+    residue.atoms.push({ name, element, position });
+    if (name === 'CB' || (name === 'CA' && !residue.names.has('CB'))) {
+      residue.position = position;
     }
   }
   const found = [...chains]
     .map(([id, residues]): Chain => {
-      const list = [...residues.values()].map(({ letter, number, position }) => ({ letter, number, position }));
+      const list = [...residues.values()].map(({ names, ...residue }) => residue);
       return { id, residues: list, sequence: list.map(({ letter }) => letter).join('') };
     })
     .filter(({ residues }) => residues.some(({ position }) => position));
@@ -203,6 +217,7 @@ function* pdbAtoms(text: string, where: string): Generator<Atom> {
       residue: record.slice(17, 20).trim(),
       name: record.slice(12, 16).trim(),
       alternative: record[16].trim(),
+      element: record.slice(76, 78).trim().toUpperCase(),
       hetero,
       position: position as [number, number, number],
     };
@@ -254,6 +269,7 @@ function* cifAtoms(text: string, where: string): Generator<Atom> {
       number: field('auth_seq_id', 'label_seq_id') + field('pdbx_pdb_ins_code'),
       residue: field('auth_comp_id', 'label_comp_id'),
       name: field('auth_atom_id', 'label_atom_id'),
+      element: field('type_symbol').toUpperCase(),
       alternative: field('label_alt_id'),
       hetero: field('group_pdb') === 'HETATM',
       position: position as [number, number, number],
