@@ -27,13 +27,19 @@ export { type BuildOptions, type BuildProgress, buildStore, type SplitOptions } 
 export type { FileSource } from './data/byteStream.js';
 export { cacheFolder, cacheStore } from './data/cache.js';
 export { InputError } from './data/errors.js';
-export { type FastaOptions, FastaRecord, readFasta } from './data/fasta.js';
+export { type FastaOptions, FastaRecord, type FastaSource, readFasta } from './data/fasta.js';
 export type { InvalidLetters, LetterOptions, SequenceRecord } from './data/letters.js';
 export { type MaskedTokens, type MaskingOptions, maskForEvaluation, maskForTraining } from './data/masking.js';
 export { readNucleotides } from './data/nucleotides.js';
 export { type ProteinOptions, type ProteinRecord, readProteins } from './data/proteins.js';
 export { Random, type RandomState } from './data/random.js';
 export { type ReadingOptions, readSequences } from './data/reading.js';
+export {
+  type BionodeRecord,
+  SequenceStream,
+  type StreamedSequence,
+  sequencesFrom,
+} from './data/sequenceStream.js';
 export { type SequenceSource, sequencesInMemory } from './data/sequences.js';
 export {
   type FastaStatistics,

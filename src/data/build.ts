@@ -8,11 +8,13 @@ import { ALPHABETS, type Alphabet } from './alphabet.js';
 import { type FileSource, sourceName } from './byteStream.js';
 import { DuplicateFinder } from './duplicates.js';
 import { InputError } from './errors.js';
+import type { FastaSource } from './fasta.js';
 import { syncFolder, writeFileAtomic } from './files.js';
 import { Holdout } from './holdout.js';
 import type { SequenceRecord } from './letters.js';
 import { hash32, hash53 } from './random.js';
 import { cutOf, inputFiles, type ReadingOptions, readSequences } from './reading.js';
+import { SequenceStream } from './sequenceStream.js';
 import {
   openStore,
   type SHARD_FILES,
@@ -74,7 +76,7 @@ const PLACES = 2 ** 48;
  * Equal sequences are all kept, and counted in the manifest; identifiers that come twice are kept with a warning.
  */
 export async function buildStore(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   folder: string,
   options: BuildOptions = {},
 ): Promise<StoreManifest> {
@@ -166,10 +168,10 @@ function checkFractions(given: BuildOptions['fractions'] = {}): { validation: nu
 }
 
 /** Size of the files together; undefined where one is a stream or missing. */
-function total(sources: readonly FileSource[]): number | undefined {
+function total(sources: readonly FastaSource[]): number | undefined {
   let sum = 0;
   for (const source of sources) {
-    if (source === '-' || source instanceof Readable) {
+    if (source === '-' || source instanceof Readable || source instanceof SequenceStream) {
       return undefined;
     }
     const path = typeof source === 'string' ? source : source.path;
@@ -179,12 +181,22 @@ function total(sources: readonly FileSource[]): number | undefined {
 }
 
 /** A source that can be read twice: a stream is written to `path` first. */
-export async function spool(source: FileSource, path: string): Promise<Exclude<FileSource, Readable>> {
+export async function spool(source: FastaSource, path: string): Promise<Exclude<FileSource, Readable>> {
+  if (source instanceof SequenceStream) {
+    await pipeline(Readable.from(fastaOf(source)), createWriteStream(path));
+    return { path, name: source.name };
+  }
   if (source !== '-' && !(source instanceof Readable)) {
     return source;
   }
   await pipeline(source === '-' ? process.stdin : source, createWriteStream(path));
   return { path, name: '-' };
+}
+
+async function* fastaOf(stream: SequenceStream): AsyncGenerator<string, void, undefined> {
+  for await (const { description, sequence } of stream) {
+    yield `>${description}\n${sequence}\n`;
+  }
 }
 
 /** A sequence's letters as `.tokens` has them: see `Alphabet.storedOffset`. */

@@ -15,8 +15,8 @@ const CHUNK = 1 << 20;
 const GZIP = [0x1f, 0x8b];
 
 /** One source or several, as a list. @throws InputError for standard input twice. */
-export function sourceList(sources: FileSource | readonly FileSource[]): FileSource[] {
-  const list: FileSource[] = Array.isArray(sources) ? [...sources] : [sources as FileSource];
+export function sourceList<Source>(sources: Source | readonly Source[]): Source[] {
+  const list: Source[] = Array.isArray(sources) ? [...sources] : [sources as Source];
   if (list.filter((source) => source === '-').length > 1) {
     throw new InputError('-: standard input is named twice, but can be read only once; name it once');
   }
@@ -24,7 +24,7 @@ export function sourceList(sources: FileSource | readonly FileSource[]): FileSou
 }
 
 /** How messages call a source. */
-export function sourceName(source: FileSource): string {
+export function sourceName(source: FileSource | { name: string }): string {
   return typeof source === 'string' ? source : source instanceof Readable ? '-' : source.name;
 }
 

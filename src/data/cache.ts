@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type BuildOptions, buildStore, spool } from './build.js';
 import { type FileSource, sourceName } from './byteStream.js';
+import type { FastaSource } from './fasta.js';
 import { readError } from './files.js';
 import { cutOf, inputFiles } from './reading.js';
 import { openStore, type StoreManifest, type TokenStore } from './store.js';
@@ -22,7 +23,7 @@ export function cacheFolder(): string {
  * build are given again.
  */
 export async function cacheStore(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: Omit<BuildOptions, 'overwrite'> = {},
 ): Promise<{ store: TokenStore; built: boolean }> {
   const { warnings = new Warnings() } = options;

@@ -1,7 +1,12 @@
 import { constants } from 'node:buffer';
 import { beginsWith, describeReadError, type FileSource, readBytes, sourceList, sourceName } from './byteStream.js';
 import { InputError } from './errors.js';
+import { SequenceStream } from './sequenceStream.js';
 import type { Warnings } from './warnings.js';
+import { firstWord, trimEnd } from './whiteSpace.js';
+
+/** What FASTA records come from: a file or stream of bytes, or a stream of objects ({@link SequenceStream}). */
+export type FastaSource = FileSource | SequenceStream;
 
 export interface FastaOptions {
   /** Takes what Biopython passes over in silence: text before the first record, a file without any record. */
@@ -26,7 +31,7 @@ export class FastaRecord {
   readonly sequence: string;
   /** Name of the file; `-` for standard input. */
   readonly file: string;
-  /** Line of the header, counted from 1. */
+  /** Line of the header, counted from 1; 0 where the record comes from a stream of objects, which tells none. */
   readonly line: number;
   /** Which record of its file it is, counted from 1. */
   readonly number: number;
@@ -74,26 +79,28 @@ export class FastaRecord {
     return { line: this.line, column: 1 };
   }
 
+  /** `file:line`, for messages; `file, object N` where the record comes from a stream of objects. */
+  get place(): string {
+    return this.line === 0 ? `${this.file}, object ${this.number}` : `${this.file}:${this.line}`;
+  }
+
   /** `file:line, record ID`, for messages. */
   get where(): string {
-    return `${this.file}:${this.line}, record ${this.id || this.number}`;
+    return `${this.place}, record ${this.id || this.number}`;
+  }
+
+  /** `file:line:column, record ID` of a letter of `sequence`, for messages; its number where no line is known. */
+  whereLetter(index: number): string {
+    if (this.line === 0) {
+      return `${this.where}, letter ${index + 1}`;
+    }
+    const { line, column } = this.locate(index);
+    return `${this.file}:${line}:${column}, record ${this.id || this.number}`;
   }
 }
 
-/** What Python calls white space (str.isspace): wider than JavaScript's by the separators, narrower by the BOM. */
-const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const TRAILING_SPACE = new RegExp(`[${SPACE}]+$`);
-const WORD = new RegExp(`[^${SPACE}]+`);
 /** A body with nothing to clean but its line ends. */
 const PLAIN = /^[!-~\n]*$/;
-
-function trimEnd(text: string): string {
-  return TRAILING_SPACE.test(text.slice(-1)) ? text.replace(TRAILING_SPACE, '') : text;
-}
-
-function firstWord(text: string): string {
-  return WORD.exec(text)?.[0] ?? '';
-}
 
 function cleanLines(text: string): string[] {
   return text.split('\n').map((line) => trimEnd(line).replaceAll(' ', ''));
@@ -108,10 +115,12 @@ function cleanLines(text: string): string[] {
  *
  *     for await (const { id, sequence } of readFasta(['a.fasta', 'b.fasta.gz'])) …
  *
+ * The objects of a stream (`sequencesFrom`) become records in the same way.
+ *
  * @throws InputError for a file that is missing, compressed in another way, truncated, in UTF-16 or without a record.
  */
 export async function* readFasta(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: FastaOptions = {},
 ): AsyncGenerator<FastaRecord, void, undefined> {
   let bytes = 0;
@@ -120,7 +129,25 @@ export async function* readFasta(
     options.onBytes?.(bytes);
   };
   for (const source of sourceList(sources)) {
-    yield* readSource(source, onBytes, options.warnings);
+    yield* source instanceof SequenceStream
+      ? readStream(source, onBytes, options.warnings)
+      : readSource(source, onBytes, options.warnings);
+  }
+}
+
+async function* readStream(
+  source: SequenceStream,
+  onBytes: (length: number) => void,
+  warnings: Warnings | undefined,
+): AsyncGenerator<FastaRecord, void, undefined> {
+  let number = 0;
+  for await (const { description, sequence, file } of source) {
+    const bytes = Buffer.from(`>${description}\n${sequence}\n`);
+    onBytes(bytes.length);
+    yield new FastaRecord(bytes, file, 0, ++number);
+  }
+  if (number === 0) {
+    warnings?.add('stream without a record', source.name);
   }
 }
 

@@ -1,6 +1,5 @@
-import type { FileSource } from './byteStream.js';
 import { InputError } from './errors.js';
-import { type FastaOptions, type FastaRecord, readFasta } from './fasta.js';
+import { type FastaOptions, type FastaRecord, type FastaSource, readFasta } from './fasta.js';
 import { Warnings } from './warnings.js';
 
 /** A sequence as a model takes it. */
@@ -12,7 +11,7 @@ export interface SequenceRecord {
   /** Upper-case letters of the alphabet, at least one; bytes as one character each. */
   sequence: string;
   file: string;
-  /** Line of the header, counted from 1. */
+  /** Line of the header, counted from 1; 0 where the sequence comes from a stream of objects, which tells none. */
   line: number;
 }
 
@@ -63,7 +62,7 @@ const charactersOf = (letters: string) => `${letters.replace('-', '')}-`;
  * @throws InputError with file, line, record and column
  */
 export async function* readLetters(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   rules: LetterRules,
   options: LetterOptions = {},
 ): AsyncGenerator<SequenceRecord, void, undefined> {
@@ -108,7 +107,7 @@ export async function* readLetters(
     if (duplicates !== 'ignore') {
       const first = seen.get(id);
       if (first === undefined) {
-        seen.set(id, `${record.file}:${record.line}`);
+        seen.set(id, record.place);
       } else if (duplicates === 'error') {
         throw new InputError(`${record.where}: the identifier is also at ${first}; give each sequence its own`);
       } else {
@@ -131,9 +130,8 @@ const MISPLACED: Record<string, string> = {
 function invalidLetter(record: FastaRecord, rules: LetterRules, offered: boolean): InputError {
   const replaced = rules.replaced.map(({ letter }) => letter).join('');
   const index = record.sequence.search(new RegExp(`[^${charactersOf(rules.letters + replaced)}]`, 'i'));
-  const { line, column } = record.locate(index);
   const letter = record.sequence[index];
   const what = MISPLACED[letter] ?? rules.explain(letter);
   const choice = offered ? ', or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)' : '';
-  return new InputError(`${record.file}:${line}:${column}, record ${record.id || record.number}: ${what}${choice}`);
+  return new InputError(`${record.whereLetter(index)}: ${what}${choice}`);
 }

@@ -1,7 +1,6 @@
 import { BASES, NUCLEOTIDE } from './alphabet.js';
-import type { FileSource } from './byteStream.js';
 import { InputError } from './errors.js';
-import type { FastaRecord } from './fasta.js';
+import type { FastaRecord, FastaSource } from './fasta.js';
 import { type LetterOptions, type LetterRules, readLetters, type SequenceRecord } from './letters.js';
 
 const LETTERS = NUCLEOTIDE.tokens.filter((token) => token.length === 1).join('');
@@ -17,7 +16,7 @@ const LETTERS = NUCLEOTIDE.tokens.filter((token) => token.length === 1).join('')
  * @throws InputError with file, line, record and column
  */
 export function readNucleotides(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: LetterOptions = {},
 ): AsyncGenerator<SequenceRecord, void, undefined> {
   const proteins = new ProteinCheck();

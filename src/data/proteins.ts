@@ -1,7 +1,6 @@
 import { PROTEIN } from './alphabet.js';
-import type { FileSource } from './byteStream.js';
 import { InputError } from './errors.js';
-import type { FastaRecord } from './fasta.js';
+import type { FastaRecord, FastaSource } from './fasta.js';
 import { type LetterOptions, type LetterRules, readLetters, type SequenceRecord } from './letters.js';
 
 /** A protein as the model takes it. */
@@ -25,7 +24,7 @@ const LETTERS = PROTEIN.tokens.filter((token) => token.length === 1).join('');
  * @throws InputError with file, line, record and column
  */
 export function readProteins(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: ProteinOptions = {},
 ): AsyncGenerator<ProteinRecord, void, undefined> {
   const nucleotides = options.nucleotides ? undefined : new NucleotideCheck('nucleotides' in options);

@@ -1,9 +1,12 @@
 import type { AlphabetName } from './alphabet.js';
 import { filesBelow, readByteFiles } from './byteFiles.js';
 import { type FileSource, sourceList } from './byteStream.js';
+import { InputError } from './errors.js';
+import type { FastaSource } from './fasta.js';
 import type { SequenceRecord } from './letters.js';
 import { hasBase, readNucleotides } from './nucleotides.js';
 import { type ProteinOptions, readProteins } from './proteins.js';
+import { SequenceStream } from './sequenceStream.js';
 import { Warnings } from './warnings.js';
 
 /** How files become sequences of an alphabet. */
@@ -36,21 +39,24 @@ export function cutOf({ alphabet = 'protein', cut }: Pick<ReadingOptions, 'alpha
  * @throws InputError with file, line, record and column
  */
 export async function* readSequences(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: ReadingOptions = {},
 ): AsyncGenerator<SequenceRecord, void, undefined> {
   const { alphabet = 'protein', warnings = new Warnings() } = options;
   const cut = cutOf(options);
   if (alphabet === 'bytes') {
     const { lines, onBytes } = options;
-    yield* readByteFiles(inputFiles(sources, alphabet), { cut, lines, onBytes });
+    yield* readByteFiles(byteFiles(sources), { cut, lines, onBytes });
     return;
   }
   const read = alphabet === 'nucleotide' ? readNucleotides : readProteins;
   for await (const record of read(sources, { ...options, warnings })) {
     for (const piece of cutSequence(record, cut)) {
       if (alphabet === 'nucleotide' && !hasBase(piece.sequence)) {
-        warnings.add('nothing but N and gaps, skipped', `${piece.file}:${piece.line}, record ${piece.id}`);
+        warnings.add(
+          'nothing but N and gaps, skipped',
+          `${piece.file}${piece.line === 0 ? '' : `:${piece.line}`}, record ${piece.id}`,
+        );
       } else {
         yield piece;
       }
@@ -60,11 +66,21 @@ export async function* readSequences(
 
 /** The files to read: for bytes, those below a folder. */
 export function inputFiles(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   alphabet: AlphabetName = 'protein',
-): FileSource[] {
-  const list = sourceList(sources);
-  return alphabet === 'bytes' ? filesBelow(list) : list;
+): FastaSource[] {
+  return alphabet === 'bytes' ? byteFiles(sources) : sourceList(sources);
+}
+
+function byteFiles(sources: FastaSource | readonly FastaSource[]): FileSource[] {
+  return filesBelow(
+    sourceList(sources).map((source) => {
+      if (source instanceof SequenceStream) {
+        throw new InputError(`${source.name}: a stream of sequences, bytes come from files; name the files`);
+      }
+      return source;
+    }),
+  );
 }
 
 function* cutSequence(record: SequenceRecord, cut: number | undefined): Generator<SequenceRecord, void, undefined> {

@@ -2,9 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ALPHABETS, type Alphabet, type AlphabetName } from './alphabet.js';
-import type { FileSource } from './byteStream.js';
 import { DuplicateFinder } from './duplicates.js';
-import { type FastaOptions, readFasta } from './fasta.js';
+import { type FastaOptions, type FastaSource, readFasta } from './fasta.js';
 import { hash53 } from './random.js';
 import { readSequences } from './reading.js';
 import { SPLITS, type SplitName, type TokenStore } from './store.js';
@@ -52,7 +51,7 @@ export interface StatisticsOptions extends FastaOptions {
  * not grow with the number of sequences.
  */
 export async function fastaStatistics(
-  sources: FileSource | readonly FileSource[],
+  sources: FastaSource | readonly FastaSource[],
   options: StatisticsOptions = {},
 ): Promise<FastaStatistics> {
   const alphabet = ALPHABETS[options.alphabet ?? 'protein'];
