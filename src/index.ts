@@ -1,3 +1,4 @@
+export { blosum62, normalisedBlosum62 } from './alignment/blosum62.js';
 export {
   ALPHABETS,
   Alphabet,
@@ -153,6 +154,14 @@ export {
   VariantError,
 } from './scoring/variants.js';
 export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './scoring/windows.js';
+export {
+  AREA_TABLES,
+  type AreaTable,
+  RESIDUE_AREAS,
+  relativeAccessibility,
+  type SolventOptions,
+  solventAreas,
+} from './structures/solvent.js';
 export {
   type Chain,
   contactPairs,

@@ -9,7 +9,6 @@ export {
   attentionRollout,
   mapLabels,
 } from './attentionMaps.js';
-export { blosum62, normalisedBlosum62 } from './blosum62.js';
 export {
   type ContactHead,
   type ContactPrecision,

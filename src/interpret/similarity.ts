@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { normalisedBlosum62 } from '../alignment/blosum62.js';
 import { RESIDUES } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import { pearson, spearman } from '../scoring/metrics.js';
 import { attentionLayers } from './attentionLayers.js';
 import { tiles } from './attentionMaps.js';
-import { normalisedBlosum62 } from './blosum62.js';
 
 export interface ResidueSimilarity {
   /** The 20 letters, in the order of rows and columns. */

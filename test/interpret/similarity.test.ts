@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { blosum62, normalisedBlosum62 } from '../../src/alignment/blosum62.js';
 import { RESIDUES } from '../../src/data/alphabet.js';
-import { blosum62, normalisedBlosum62 } from '../../src/interpret/blosum62.js';
 import { residueMaps } from '../../src/interpret/contacts.js';
 import { compare, residueSimilarity } from '../../src/interpret/similarity.js';
 import { loadModel } from '../../src/model/files.js';
