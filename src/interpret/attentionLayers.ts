@@ -181,6 +181,6 @@ function mixedRows(products: tf.Tensor3D, size: number, projection: tf.Tensor2D,
 
 /** Which keys [rows, L] the queries from `from` on see when each sees itself and those before. */
 function past(from: number, rows: number, length: number): tf.Tensor2D {
-  const queries = tf.range(from, from + rows, 1, 'int32').reshape([rows, 1]);
-  return tf.lessEqual(tf.range(0, length, 1, 'int32').reshape([1, length]), queries) as tf.Tensor2D;
+  const queries = tf.reshape(tf.range(from, from + rows, 1, 'int32'), [rows, 1]);
+  return tf.lessEqual(tf.reshape(tf.range(0, length, 1, 'int32'), [1, length]), queries) as tf.Tensor2D;
 }
