@@ -69,7 +69,14 @@ export { loadModel, saveModel } from './model/files.js';
 export { createModel, type EncodeOptions, LanguageModel } from './model/model.js';
 export * from './report/index.js';
 export { type Aggregate, type AggregateRow, aggregateAssays } from './scoring/aggregate.js';
-export { type Assay, type AssayOptions, type PlacementOptions, placeRows, readAssay } from './scoring/assay.js';
+export {
+  type Assay,
+  type AssayOptions,
+  type PlacementOptions,
+  placeRows,
+  readAssay,
+  readWildType,
+} from './scoring/assay.js';
 export {
   type AssayFile,
   type BenchmarkOptions,
@@ -77,6 +84,7 @@ export {
   benchmarkAssay,
   findAssays,
 } from './scoring/benchmark.js';
+export { type BenchmarkedAssay, benchmarkTable } from './scoring/benchmarkTable.js';
 export { type BootstrapOptions, bootstrapSpearman, type Interval } from './scoring/bootstrap.js';
 export {
   type EmbeddingOptions,
@@ -102,6 +110,17 @@ export {
   readLabelled,
   trainClassifier,
 } from './scoring/heads/classifier.js';
+export {
+  type ClassEvaluation,
+  type CrossValidationOptions,
+  crossValidateAssay,
+  crossValidateClasses,
+  type HeadEvaluation,
+  methodFits,
+  splitFits,
+  type TrainingVariants,
+  trainingVariants,
+} from './scoring/heads/crossValidation.js';
 export { VariantFeatures } from './scoring/heads/features.js';
 export { assignFolds, type Split } from './scoring/heads/folds.js';
 export {
@@ -126,6 +145,16 @@ export {
   spearman,
   topRecall,
 } from './scoring/metrics.js';
+export { type Mutations, readMutations } from './scoring/mutations.js';
+export {
+  type Cell,
+  checkScan,
+  type ScannedSequence,
+  type ScanOptions,
+  type Scorer,
+  scanColumns,
+  scanFasta,
+} from './scoring/scan.js';
 export {
   defaultScheme,
   type Likelihood,

@@ -4,7 +4,7 @@ import { from, table, toCSV } from 'arquero';
 import { Command } from 'commander';
 import { writeFileAtomic } from '../data/files.js';
 import type { LanguageModel } from '../model/model.js';
-import type { AssayFile, BenchmarkResult } from '../scoring/benchmark.js';
+import type { BenchmarkedAssay } from '../scoring/benchmarkTable.js';
 import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
@@ -27,16 +27,6 @@ interface BenchmarkCommandOptions extends CommonOptions, OutputOptions, SchemeOp
   skipMissing?: boolean;
   scores?: string;
 }
-
-/** Column and measure, in the table's order. */
-const MEASURES = [
-  ['spearman', 'spearman'],
-  ['auc', 'auc'],
-  ['mcc', 'mcc'],
-  ['ndcg', 'ndcg'],
-  ['top_recall', 'topRecall'],
-] as const;
-const NAMES = MEASURES.map(([, name]) => name);
 
 /** `protein-lm benchmark`: ProteinGym's measures of a model over a folder of assays. */
 export function benchmarkCommand(): Command {
@@ -76,12 +66,11 @@ Lines of the table, by the column level:
   );
 }
 
-type Row = Record<string, string | number | null>;
-
 async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   const output = tableOutput(options);
   await modelAlphabet(options.model, 'benchmark', ['protein']);
   const { benchmarkAssay, findAssays } = await import('../scoring/benchmark.js');
+  const { benchmarkTable } = await import('../scoring/benchmarkTable.js');
   const files = await findAssays(options.assays, options.reference);
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
@@ -95,7 +84,7 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   }
 
   const progress = createProgress({ label: 'scoring', total: files.length, unit: 'assays', quiet: options.quiet });
-  const results: { file: AssayFile; result: BenchmarkResult }[] = [];
+  const results: BenchmarkedAssay[] = [];
   for (const [i, file] of files.entries()) {
     progress.update(i, file.id);
     const result = await benchmarkAssay(models, file, {
@@ -126,8 +115,7 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
     model.dispose();
   }
   await engine.stop();
-  const rows = await linesOf(results, options);
-  await output.write(from(rows));
+  await output.write(from(benchmarkTable(results, options)));
 }
 
 const REASONS: Record<string, string> = {
@@ -135,88 +123,3 @@ const REASONS: Record<string, string> = {
   missing: 'no measured value',
   mismatches: 'the wild type does not match',
 };
-
-async function linesOf(
-  results: { file: AssayFile; result: BenchmarkResult }[],
-  options: BenchmarkCommandOptions,
-): Promise<Row[]> {
-  const { aggregateAssays, mean } = await import('../scoring/aggregate.js');
-  const published = [...new Set(results.flatMap(({ file }) => Object.keys(file.published)))];
-  const line = (level: string, name: string, kind: string, variants: number | null, values: Partial<Row>): Row => {
-    const measures = MEASURES.flatMap(([column]) =>
-      column === 'spearman' ? ['spearman', 'spearman_low', 'spearman_high', 'spearman_standard_error'] : [column],
-    );
-    return {
-      level,
-      assay: name,
-      kind,
-      variants,
-      ...Object.fromEntries([...measures, ...published].map((column) => [column, rounded(values[column])])),
-    };
-  };
-  const rows = results.map(({ file, result }) =>
-    line('assay', file.id, result.kind, result.variants, {
-      ...Object.fromEntries(MEASURES.map(([column, name]) => [column, result.metrics[name]])),
-      spearman_low: result.spearmanInterval?.low ?? null,
-      spearman_high: result.spearmanInterval?.high ?? null,
-      ...file.published,
-    }),
-  );
-  for (const kind of ['singles', 'multiples', 'indels'] as const) {
-    const group = results.filter(({ result }) => result.kind === kind);
-    const compared = group.filter(({ file }) => published.every((name) => name in file.published));
-    const means = (members: typeof group, name: string) =>
-      line('mean', name, kind, null, {
-        ...Object.fromEntries(
-          MEASURES.map(([column, measure]) => [column, mean(members.map(({ result }) => result.metrics[measure]))]),
-        ),
-        ...Object.fromEntries(
-          published.map((column) => [column, mean(members.map(({ file }) => file.published[column] ?? Number.NaN))]),
-        ),
-      });
-    if (group.length > 0) {
-      rows.push(means(group, `all ${group.length} assays`));
-    }
-    // Means over different assays do not compare: one line over those that every published column covers.
-    if (published.length > 0 && compared.length > 0 && compared.length < group.length) {
-      rows.push(means(compared, `the ${compared.length} assays with published values`));
-    }
-  }
-  const grouped = results.filter(({ file }) => file.uniprot !== undefined && file.selectionType !== undefined);
-  for (const indels of [false, true]) {
-    const group = grouped.filter(({ result }) => (result.kind === 'indels') === indels);
-    if (group.length === 0) {
-      continue;
-    }
-    const kind = indels ? 'indels' : 'substitutions';
-    const { average, bySelectionType, standardError } = aggregateAssays(
-      group.map(({ file, result }) => ({
-        uniprot: file.uniprot!,
-        selectionType: file.selectionType!,
-        values: { ...result.metrics },
-      })),
-      NAMES,
-      { samples: options.bootstrap, seed: options.seed },
-    );
-    const measured = (values: Record<(typeof NAMES)[number], number>) =>
-      Object.fromEntries(MEASURES.map(([column, name]) => [column, values[name]]));
-    for (const { selectionType, values } of bySelectionType) {
-      rows.push(line('selection_type', selectionType, kind, null, measured(values)));
-    }
-    rows.push(
-      line('average', 'ProteinGym', kind, null, {
-        ...measured(average),
-        spearman_standard_error: standardError.spearman,
-      }),
-    );
-  }
-  return rows;
-}
-
-/** Four decimals, as figures of this kind are reported; nothing where there is no figure. */
-function rounded(value: string | number | null | undefined): string | number | null {
-  if (typeof value !== 'number') {
-    return value ?? null;
-  }
-  return Number.isNaN(value) ? null : Math.round(value * 1e4) / 1e4;
-}

@@ -3,14 +3,13 @@ import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { type ColumnTable, fromCSV, table } from 'arquero';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from '../data/files.js';
+import type { Cell } from '../scoring/scan.js';
 import { type OutputOptions, type TableFormat, tableOutput } from './output.js';
-
-export type Cell = string | number | null;
 
 /** A table that is written group by group, such as one protein's rows after the other's. */
 export interface TableWriter {
-  /** Groups that an earlier, stopped run has written already: how many, and the last one's identifier. */
-  readonly done: { readonly groups: number; readonly last?: string };
+  /** Groups that an earlier, stopped run has written already: how many, the last one's identifier, and the file. */
+  readonly done: { readonly groups: number; readonly last?: string; readonly path?: string };
   /** Writes a group's rows; once it resolves, a stopped run goes on after them. */
   append(group: string, rows: readonly (readonly Cell[])[]): Promise<void>;
   /** Ends the table; a file takes its name only now. */
@@ -80,7 +79,7 @@ export async function openTableWriter(
   await file.truncate(journal.bytes);
   const emptyBytes = Buffer.byteLength(opening(kept, columns));
   return {
-    done: { groups: journal.groups, last: journal.last },
+    done: { groups: journal.groups, last: journal.last, path: partial },
     async append(group, rows) {
       const content = encodeRows(kept, columns, rows, journal.bytes === emptyBytes);
       journal.bytes += await writeAt(file, content, journal.bytes);

@@ -1,4 +1,5 @@
 import { InputError } from '../data/errors.js';
+import { readProteins } from '../data/proteins.js';
 import { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
 import { applyVariant, diffSequences, parseVariant, readVariant, type Variant, VariantError } from './variants.js';
 
@@ -130,6 +131,17 @@ function placeRow(wildType: string, row: VariantRow, offset?: number): Variant {
     );
   }
   return variant;
+}
+
+/**
+ * The first sequence of a FASTA file, as an assay's wild type.
+ * @throws InputError where it has none
+ */
+export async function readWildType(path: string): Promise<string> {
+  for await (const { sequence } of readProteins(path)) {
+    return sequence;
+  }
+  throw new InputError(`${path} has no sequence; give a FASTA file with the wild type`);
 }
 
 /** The wild type behind a row that has both a substitution and the mutated sequence. */

@@ -7,6 +7,8 @@ import { diffSequences, type Variant } from './variants.js';
 
 /** Variants of one or several proteins, as a file gives them. */
 export interface Mutations {
+  /** The file, for errors. */
+  readonly path: string;
   /** Proteins that the rows name; undefined where they name none, and belong to a single protein. */
   readonly sequenceIds?: ReadonlySet<string>;
   /** The variants of one protein, in the file's order, and how many rows were skipped. */
@@ -35,6 +37,7 @@ export async function readMutations(
       throw new InputError(`${path} has no sequences`);
     }
     return {
+      path,
       of: (_, wildType) => ({
         variants: records.map(({ name, sequence }) =>
           diffSequences(wildType, sequence, { name, offset: options.offset }),
@@ -59,6 +62,7 @@ export async function readMutations(
     }
   }
   return {
+    path,
     sequenceIds: named ? new Set(byId.keys()) : undefined,
     of(sequenceId, wildType) {
       const { variants, mismatches } = placeRows(wildType, byId.get(named ? sequenceId : '') ?? [], path, options);

@@ -1,0 +1,285 @@
+import { type Alphabet, BASES, RESIDUES } from '../data/alphabet.js';
+import { InputError } from '../data/errors.js';
+import type { SequenceRecord } from '../data/letters.js';
+import { readSequences } from '../data/reading.js';
+import { Warnings } from '../data/warnings.js';
+import type { LanguageModel } from '../model/model.js';
+import { predictAssayHead } from './heads/assayHead.js';
+import { classify } from './heads/classifier.js';
+import { VariantFeatures } from './heads/features.js';
+import type { LoadedHead } from './heads/headFiles.js';
+import type { Mutations } from './mutations.js';
+import { defaultScheme, type ScoreOptions, scoreSequence, scoreVariants, unscorable } from './schemes.js';
+import { singleSubstitutions, type Variant } from './variants.js';
+
+/** What a file of sequences is scored by: models, which average, or a head that was trained on an assay or on classes. */
+export interface Scorer {
+  /** Of one alphabet; those of the head, where there is one. */
+  models: readonly LanguageModel[];
+  head?: LoadedHead;
+}
+
+/** What of a file's sequences is scored, and how; a head keeps the zero-shot settings that it was trained with. */
+export interface ScanOptions extends Omit<ScoreOptions, 'onProgress'> {
+  /** The variants to score; every single substitution of each sequence where absent. */
+  mutations?: Mutations;
+  /** One row a position and one column a letter, instead of one row a substitution. */
+  matrix?: boolean;
+  /** The number of each sequence's first residue in the variants' names; default 1. */
+  offset?: number;
+  /**
+   * Sequences at the file's beginning that an unfinished table has already: how many, the last one's identifier, and the
+   * table's path for errors.
+   */
+  done?: { readonly groups: number; readonly last?: string; readonly path?: string };
+  /** Whether `checkScan` has read the file: then what it warned of is not warned of again. */
+  checked?: boolean;
+  warnings?: Warnings;
+  /** Called as a sequence's readings are done: their share, and its identifier with how many. */
+  onProgress?: (fraction: number, detail: string) => void;
+}
+
+/** A cell of a table; null where there is nothing. */
+export type Cell = string | number | null;
+
+/** A sequence's rows, in the columns of `scanColumns`. */
+export interface ScannedSequence {
+  id: string;
+  rows: Cell[][];
+}
+
+/** What each position is substituted by: the columns of a matrix, as ProteinGym orders the amino acids, or the bases. */
+const lettersOf = ({ name }: Alphabet) => (name === 'nucleotide' ? [...BASES] : [...RESIDUES].sort());
+
+/** Names of the columns that `scanFasta` fills. */
+export function scanColumns({ models, head }: Scorer, { matrix }: Pick<ScanOptions, 'matrix'> = {}): string[] {
+  if (matrix) {
+    return ['sequence_id', 'position', 'wild_type', ...lettersOf(models[0].alphabet)];
+  }
+  const task = head?.description.task;
+  return task === 'residues'
+    ? ['sequence_id', 'position', 'residue', 'label', 'score']
+    : ['sequence_id', task === 'sequences' ? 'label' : 'variant', 'score'];
+}
+
+/**
+ * Reads a file to its end before the work begins, so that a fault in it, or a variant that does not fit its sequence,
+ * shows now and not after hours. Needs no model.
+ *
+ * @param fasta FASTA, plain or gzip; `-` for standard input, which is left unread
+ * @returns how many sequences there are to score; undefined for standard input
+ * @throws InputError naming file and record
+ */
+export async function checkScan(
+  fasta: string,
+  alphabet: Alphabet,
+  { mutations, warnings = new Warnings() }: Pick<ScanOptions, 'mutations' | 'warnings'> = {},
+): Promise<number | undefined> {
+  if (fasta === '-') {
+    return undefined;
+  }
+  let sequences = 0;
+  for await (const { id, sequence } of wantedSequences(fasta, alphabet, mutations, warnings)) {
+    sequences++;
+    mutations?.of(id, sequence);
+  }
+  return sequences;
+}
+
+/**
+ * Scores a file's sequences one after the other: every single substitution (by the 20 residues, or the 4 bases), the
+ * variants of `mutations`, each whole sequence under a scheme of whole sequences, or the classes of a head. Scores have
+ * eight digits; a variant that the models have no token for gets NaN, with a warning.
+ *
+ * @param fasta FASTA, plain or gzip; `-` for standard input
+ * @throws InputError naming file and record, where a head is asked for what it does not tell, and where `done` is of
+ *   another file
+ */
+export async function* scanFasta(
+  fasta: string,
+  scorer: Scorer,
+  options: ScanOptions = {},
+): AsyncGenerator<ScannedSequence, void, undefined> {
+  const { mutations, done, warnings = new Warnings() } = options;
+  const { models, head } = scorer;
+  const task = head?.description.task;
+  if (task && (mutations || options.matrix)) {
+    throw new InputError(`the head classifies ${task}; leave out mutations and the matrix`);
+  }
+  const reading = options.checked ? new Warnings() : warnings;
+  let index = 0;
+  for await (const record of wantedSequences(fasta, models[0].alphabet, mutations, reading)) {
+    const { id } = record;
+    if (done && index++ < done.groups) {
+      if (index === done.groups && done.last !== id) {
+        throw new InputError(`${done.path} continues another input at ${id}; delete it to start anew`);
+      }
+      continue;
+    }
+    yield { id, rows: await rowsOf(record, scorer, options, warnings) };
+  }
+}
+
+/** The sequences to score; those that `mutations` names must all be there, and only one where it names none. */
+async function* wantedSequences(
+  fasta: string,
+  alphabet: Alphabet,
+  mutations: Mutations | undefined,
+  warnings: Warnings,
+): AsyncGenerator<SequenceRecord, void, undefined> {
+  const wanted = mutations?.sequenceIds;
+  const missing = new Set(wanted);
+  const duplicates = mutations ? 'error' : 'ignore';
+  const reading = { alphabet: alphabet.name, cut: Number.POSITIVE_INFINITY, warnings, duplicates } as const;
+  let sequences = 0;
+  for await (const record of readSequences(fasta, reading)) {
+    if (wanted && !missing.delete(record.id)) {
+      continue;
+    }
+    sequences++;
+    if (mutations && !wanted && sequences > 1) {
+      throw new InputError(
+        `${fasta} has several sequences and ${mutations.path} does not say which a variant belongs to; ` +
+          'add a column sequence_id',
+      );
+    }
+    yield record;
+  }
+  const [absent] = missing;
+  if (absent !== undefined) {
+    throw new InputError(
+      `${mutations!.path}: sequence_id ${absent} is not in ${fasta}; give the FASTA file that has it`,
+    );
+  }
+  if (sequences === 0) {
+    throw new InputError(`${fasta} has no sequences; give a FASTA file`);
+  }
+}
+
+async function rowsOf(
+  { id, sequence, file, line }: SequenceRecord,
+  { models, head }: Scorer,
+  options: ScanOptions,
+  warnings: Warnings,
+): Promise<Cell[][]> {
+  const where = `${file}:${line}, record ${id}`;
+  const { mutations, matrix, offset = 1 } = options;
+  if (head?.description.task) {
+    return classRows(head, id, sequence, offset);
+  }
+  const work = {
+    tokensPerBatch: options.tokensPerBatch,
+    onProgress: (read: number, total: number) => options.onProgress?.(read / total, `${id} ${read}/${total}`),
+  };
+  const settings = { ...options, ...work };
+  const scheme = options.scheme ?? defaultScheme(models[0]);
+  if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
+    return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
+  }
+
+  const letters = lettersOf(models[0].alphabet);
+  const variants = mutations
+    ? mutationsOf(mutations, id, sequence, where, warnings)
+    : substitutionsOf(sequence, models[0].alphabet, offset, where, warnings);
+  // Of the unchanged sequence a zero-shot score is 0, and a head predicts a value as of any other.
+  const unchanged: Variant[] = head && matrix ? [{ name: 'WT', edits: [] }] : [];
+  const scores = head
+    ? await predict(head, sequence, where, [...variants, ...unchanged], work)
+    : await scoreVariants(models, sequence, variants, settings);
+  variants.forEach((variant, i) => {
+    if (!Number.isNaN(scores[i])) {
+      return;
+    }
+    const reason = unscorable(models[0], sequence, variant) ?? 'no score';
+    warnings.add(`${reason}, score left empty`, `${where}, variant ${variant.name}`);
+  });
+  if (!matrix) {
+    return variants.map((variant, i) => [id, variant.name, rounded(scores[i])]);
+  }
+
+  const ofWildType = unchanged.length > 0 ? rounded(scores.at(-1)!) : 0;
+  const rows = [...sequence].map((residue, i): Cell[] => [
+    id,
+    i + offset,
+    residue,
+    ...letters.map((other) => (other === residue ? ofWildType : null)),
+  ]);
+  variants.forEach(({ edits }, i) => {
+    const { start, residues } = edits[0];
+    rows[start][3 + letters.indexOf(residues)] = rounded(scores[i]);
+  });
+  return rows;
+}
+
+function mutationsOf(mutations: Mutations, id: string, sequence: string, where: string, warnings: Warnings): Variant[] {
+  const { variants, mismatches } = mutations.of(id, sequence);
+  for (let i = 0; i < mismatches; i++) {
+    warnings.add('row that does not match the wild type, skipped', where);
+  }
+  return variants;
+}
+
+/** Every single substitution; an unknown wild-type residue has nothing to be compared with. */
+function substitutionsOf(
+  sequence: string,
+  alphabet: Alphabet,
+  offset: number,
+  where: string,
+  warnings: Warnings,
+): Variant[] {
+  const nucleotide = alphabet.name === 'nucleotide';
+  const known = (index: number) => (nucleotide ? BASES.includes(sequence[index]) : !'XBZ-.'.includes(sequence[index]));
+  if ([...sequence].some((_, i) => !known(i))) {
+    const unknown = nucleotide
+      ? 'unknown bases (N and other ambiguous ones, gaps)'
+      : 'unknown residues (X, B, Z, gaps)';
+    warnings.add(`${unknown} in a sequence, their positions not scored`, where);
+  }
+  const all = singleSubstitutions(sequence, lettersOf(alphabet).join(''), offset);
+  return [...all].filter((variant) => known(variant.edits[0].start));
+}
+
+/** What a classification head says: one row a sequence or a residue, with the probability as the score. */
+async function classRows(
+  { head, description }: LoadedHead,
+  id: string,
+  sequence: string,
+  offset: number,
+): Promise<Cell[][]> {
+  if (head.method !== 'fine-tune') {
+    throw new Error('a classification head is a fine-tuned one');
+  }
+  const [predictions] = await classify(head, description.task!, description.classes!, [sequence]);
+  return predictions!.map(({ label, probability }, i) =>
+    description.task === 'residues'
+      ? [id, i + offset, sequence[i], label, rounded(probability)]
+      : [id, label, rounded(probability)],
+  );
+}
+
+/** A head's predictions, NaN where the models have no token for a variant. */
+async function predict(
+  { head, description, models, scoring }: LoadedHead,
+  sequence: string,
+  where: string,
+  variants: Variant[],
+  work: Pick<ScoreOptions, 'tokensPerBatch' | 'onProgress'>,
+): Promise<Float64Array> {
+  if (sequence !== description.wildType) {
+    throw new InputError(`${where} is not the wild type that the head was trained on; give that sequence`);
+  }
+  const rows = [...variants.keys()].filter((i) => !unscorable(models[0], sequence, variants[i]));
+  const known = rows.map((row) => variants[row]);
+  const features = new VariantFeatures(models, sequence, known, { ...scoring, ...work });
+  const predicted = await predictAssayHead(head, features);
+  const scores = new Float64Array(variants.length).fill(Number.NaN);
+  rows.forEach((row, i) => {
+    scores[row] = predicted[i];
+  });
+  return scores;
+}
+
+/** Scores come from float32: more digits would say nothing. */
+function rounded(score: number): number {
+  return Number(score.toPrecision(8));
+}
