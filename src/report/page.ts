@@ -7,6 +7,7 @@ import { type AttentionMap, attentionOverviewChart } from './charts/attention.js
 import { RESIDUE_ORDER } from './charts/landscape.js';
 import { colourLimit, corners, residueMatrixChart } from './charts/matrix.js';
 import { imageColours, shrinkMatrix } from './matrix-image.js';
+import type { PageChart, PageColumns, PageData, PageMap, PageMatrix, PageTable } from './pageData.js';
 import { compileChart } from './render.js';
 import { STYLE } from './style.js';
 
@@ -67,8 +68,8 @@ export function reportCharts(report: Report): Chart[] {
  */
 export async function reportToHtml(report: Report): Promise<string> {
   const charts: Record<string, Chart> = {};
-  const tables: Record<string, unknown> = {};
-  const attention: Record<string, unknown> = {};
+  const tables: Record<string, PageTable> = {};
+  const attention: Record<string, PageMap[]> = {};
   const body = report.sections.map((section, index) => {
     const id = `section-${index + 1}`;
     const open = (attributes = ''): string =>
@@ -115,7 +116,7 @@ export async function reportToHtml(report: Report): Promise<string> {
     const note = factor > 1 ? `<p class="hint">Each cell is the mean of ${factor} × ${factor} residues.</p>` : '';
     return `${open(link)}${overview ? add(overview) : ''}${choice}${note}${add(map)}</section>`;
   });
-  const data = {
+  const data: PageData = {
     charts: Object.fromEntries(
       await Promise.all(Object.values(charts).map(async (chart) => [chart.name, await pageChart(chart)])),
     ),
@@ -150,7 +151,7 @@ ${body.join('\n')}
 </main>
 <script type="application/json" id="report">${embed(JSON.stringify(data))}</script>
 <script>${script(vegaScript())}</script>
-<script type="module">${script(readFileSync(new URL('./client.js', import.meta.url), 'utf8'))}</script>
+<script type="module">${script(readFileSync(new URL('./pageScript.js', import.meta.url), 'utf8'))}</script>
 </body>
 </html>
 `;
@@ -200,7 +201,7 @@ function mapLabel({ layer, head }: Pick<AttentionMap, 'layer' | 'head'>): string
   return `${part('layer', layer)}, ${part('head', head)}`;
 }
 
-async function pageChart(chart: Chart): Promise<unknown> {
+async function pageChart(chart: Chart): Promise<PageChart> {
   return {
     spec: {
       light: await compileChart(chart, { theme: 'light', interactive: true }),
@@ -212,20 +213,20 @@ async function pageChart(chart: Chart): Promise<unknown> {
   };
 }
 
-/** Rows as columns, which repeat no names; numbers to six digits. */
-function columns(rows: readonly Row[]): Record<string, unknown[]> {
+/** Rows as columns; numbers to six digits. */
+function columns(rows: readonly Row[]): PageColumns {
   const names = Object.keys(rows[0] ?? {});
   return Object.fromEntries(names.map((name) => [name, rows.map((row) => brief(row[name]))]));
 }
 
-function brief(value: unknown): unknown {
+function brief<Value>(value: Value): Value | number | null {
   if (typeof value !== 'number') {
     return value ?? null;
   }
   return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
 }
 
-function pageTable(table: ReportTable): unknown {
+function pageTable(table: ReportTable): PageTable {
   return {
     sort: table.sort,
     columns: table.columns.map((column) => ({
@@ -236,8 +237,7 @@ function pageTable(table: ReportTable): unknown {
   };
 }
 
-/** A matrix in 16 bits a cell: the square root of its share of the maximum. */
-function pageMatrix(matrix: MatrixImage): unknown {
+function pageMatrix(matrix: MatrixImage): PageMatrix {
   let maximum = 0;
   for (const value of matrix.values) {
     maximum = Math.max(maximum, value);
