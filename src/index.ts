@@ -1,4 +1,4 @@
-export { blosum62, normalisedBlosum62 } from './alignment/blosum62.js';
+export * from './alignment/index.js';
 export {
   ALPHABETS,
   Alphabet,

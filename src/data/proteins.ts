@@ -41,13 +41,42 @@ export function readProteins(
   return readLetters(sources, rules, options);
 }
 
-/** Letters that make the nucleotide check sure: a peptide of 20 has them all by chance once in 10^11. */
+/** Letters that make it sure: a peptide of 20 has them all by chance once in 10^11. */
 const ENOUGH = 20;
+
+/** Counts letters to tell DNA and RNA from proteins. */
+export class NucleotideTally {
+  private total = 0;
+  private counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
+
+  /** Counts the first letters of an upper-case sequence; nothing of it may be a gap. */
+  add(sequence: string): void {
+    const counts = this.counts;
+    const length = Math.min(sequence.length, 300);
+    for (let i = 0; i < length; i++) {
+      const letter = sequence[i];
+      if (letter === 'A' || letter === 'C' || letter === 'G' || letter === 'T' || letter === 'N') {
+        counts[letter]++;
+      } else if (letter === 'U') {
+        counts.T++;
+      }
+    }
+    this.total += length;
+  }
+
+  /** Whether what was counted looks like DNA or RNA; undefined while it is too little to say. */
+  get isNucleotide(): boolean | undefined {
+    if (this.total < ENOUGH) {
+      return undefined;
+    }
+    const { A, C, G, T, N } = this.counts;
+    return A + C + G + T + N >= 0.95 * this.total && Math.min(A, C, G, T) >= 0.05 * this.total;
+  }
+}
 
 /** Tells DNA and RNA by their letters, over as many records as it takes to be sure. */
 class NucleotideCheck {
-  private total = 0;
-  private counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
+  private tally = new NucleotideTally();
   private file = '';
   private readonly advice: string;
 
@@ -60,33 +89,16 @@ class NucleotideCheck {
 
   take(sequence: string, record: FastaRecord): void {
     if (record.file !== this.file) {
-      this.reset(record.file);
+      this.file = record.file;
+      this.tally = new NucleotideTally();
     }
-    const counts = this.counts;
-    const length = Math.min(sequence.length, 300);
-    for (let i = 0; i < length; i++) {
-      const letter = sequence[i];
-      if (letter === 'A' || letter === 'C' || letter === 'G' || letter === 'T' || letter === 'N') {
-        counts[letter]++;
-      } else if (letter === 'U') {
-        counts.T++;
-      }
-    }
-    this.total += length;
-    if (this.total < ENOUGH) {
+    this.tally.add(sequence);
+    if (this.tally.isNucleotide === undefined) {
       return;
     }
-    const { A, C, G, T, N } = counts;
-    const few = 0.05 * this.total;
-    if (A + C + G + T + N >= 0.95 * this.total && Math.min(A, C, G, T) >= few) {
+    if (this.tally.isNucleotide) {
       throw new InputError(`${record.where}: this looks like DNA or RNA, proteins are needed; ${this.advice}`);
     }
-    this.reset(record.file);
-  }
-
-  private reset(file: string): void {
-    this.file = file;
-    this.total = 0;
-    this.counts = { A: 0, C: 0, G: 0, T: 0, N: 0 };
+    this.tally = new NucleotideTally();
   }
 }

@@ -35,6 +35,15 @@ export interface Addon {
     residual: Float32Array | undefined,
     rowSumsA: Float32Array | undefined,
   ): void;
+  /** Use {@link import('./identityCounts.js').identityCounts}, which lays the rows out. */
+  identityCounts(
+    depth: number,
+    stride: number,
+    a: Uint8Array,
+    b: Uint8Array,
+    needed: Int32Array,
+    counts: Int32Array,
+  ): void;
   /** y [rows, outputs] = x [rows, inputs] wᵀ + b, through gelu, which leaves the sum in preActivation. */
   linear(
     rows: number,

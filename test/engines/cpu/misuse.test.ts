@@ -56,6 +56,7 @@ const calls: { [name in keyof Addon]?: () => unknown[] } = {
   unary: () => [3, f(9), f(9)],
   reduce: () => [0, 2, 3, 4, f(24), f(8), 1],
   softmax: () => [3, 5, f(15), f(15)],
+  identityCounts: () => [2, 64, new Uint8Array(128), new Uint8Array(128), i(1, 2), i(0, 0)],
   cumulativeSum: () => [2, 3, 4, f(24), f(24), false, true],
   allocate: () => [128],
   setThreads: () => [2],

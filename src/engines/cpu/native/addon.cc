@@ -57,6 +57,7 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "setInstructionSet", set_instruction_set);
   export_arrays(env, exports);
   export_gemm(env, exports);
+  export_identity(env, exports);
   export_memory(env, exports);
   export_operations(env, exports);
   return exports;

@@ -7,6 +7,7 @@ namespace protein_lm {
 
 void export_arrays(napi_env env, napi_value exports);
 void export_gemm(napi_env env, napi_value exports);
+void export_identity(napi_env env, napi_value exports);
 void export_memory(napi_env env, napi_value exports);
 void export_operations(napi_env env, napi_value exports);
 

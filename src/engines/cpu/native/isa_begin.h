@@ -13,6 +13,7 @@
 
 #include "arrays.h"
 #include "gemm.h"
+#include "identity.h"
 #include "isa.h"
 #include "kernels.h"
 #include "scratch.h"

@@ -30,6 +30,7 @@ ISA_PRAGMA(GCC target(ISA_TARGET))
 #include "favor_relu.inl"
 #include "favor_softmax.inl"
 #include "gelu.inl"
+#include "identity.inl"
 #include "layer_norm.inl"
 #include "loss.inl"
 #include "lsh_attention.inl"

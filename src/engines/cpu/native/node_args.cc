@@ -102,6 +102,13 @@ Span<int32_t> Args::ints(size_t index, const char* name) {
   return {static_cast<int32_t*>(data), length};
 }
 
+Span<uint8_t> Args::bytes(size_t index, const char* name) {
+  void* data;
+  size_t length;
+  if (!typed_array(index, name, napi_uint8_array, "Uint8Array", false, &data, &length)) return {};
+  return {static_cast<uint8_t*>(data), length};
+}
+
 Span<double> Args::doubles(size_t index, const char* name) {
   void* data;
   size_t length;

@@ -33,6 +33,7 @@ class Args {
   Span<float> floats(size_t index, const char* name);
   Span<float> optional_floats(size_t index, const char* name);
   Span<int32_t> ints(size_t index, const char* name);
+  Span<uint8_t> bytes(size_t index, const char* name);
   Span<double> doubles(size_t index, const char* name);
   // A JavaScript array of Float32Arrays.
   std::vector<Span<float>> float_lists(size_t index, const char* name);

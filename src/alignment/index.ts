@@ -1,0 +1,13 @@
+export { type Alignment, type AlignmentOptions, GAP, LETTERS, readAlignment } from './alignment.js';
+export { blosum62, normalisedBlosum62 } from './blosum62.js';
+export { siteFrequencies, weightedCounts } from './frequencies.js';
+export { alignPair, type PairwiseAlignment } from './pairwise.js';
+export { type Placement, placeAlignment, placeChain } from './placement.js';
+export {
+  ALIGNMENT_SCHEMES,
+  type AlignmentScheme,
+  relatedRows,
+  type SchemeTerms,
+  schemeTerms,
+} from './scores.js';
+export { effectiveDepth, sequenceWeights, WEIGHTINGS, type Weighting, type WeightOptions } from './weights.js';
