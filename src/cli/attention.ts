@@ -179,7 +179,7 @@ async function writeArrays(
   options: AttentionOptions,
   report: (done: number) => void,
 ): Promise<void> {
-  const { createArrayFile } = await import('../interpret/arrayFile.js');
+  const { createArrayFile } = await import('../formats/arrayFile.js');
   const { layers, heads } = await labels(model, options);
   const side = (record: ProteinRecord) => record.sequence.length + (options.residues ? 0 : 2);
   const file = await createArrayFile(
@@ -189,6 +189,7 @@ async function writeArrays(
       shape: [layers.length, heads.length, side(record), side(record)],
     })),
     {
+      ids: records.map(({ id }) => id),
       sequences: JSON.stringify(Object.fromEntries(records.map(({ id, sequence }) => [id, sequence]))),
       layers: JSON.stringify(layers.map(fromOne)),
       heads: JSON.stringify(heads.map(fromOne)),
@@ -221,9 +222,8 @@ async function writeCsv(
   options: AttentionOptions,
   report: (done: number) => void,
 ): Promise<void> {
-  const { open, rename, rm } = await import('node:fs/promises');
-  const temporary = `${options.out}.${process.pid}.tmp`;
-  const file = await open(temporary, 'w');
+  const { AtomicFile } = await import('../formats/atomicFile.js');
+  const file = await AtomicFile.create(options.out!);
   try {
     await file.write('sequence_id,layer,head,query,key,attention\n');
     for (const [index, { id, sequence }] of records.entries()) {
@@ -240,17 +240,14 @@ async function writeCsv(
             const value = Number(values[row * width + key].toPrecision(7));
             lines.push(`${prefix},${from + row + shift},${key + shift},${value}\n`);
           }
-          await file.writeFile(lines.join(''));
+          await file.write(lines.join(''));
         }
       }
       report(index + 1);
     }
-    await file.sync();
-    await file.close();
-    await rename(temporary, options.out!);
+    await file.commit();
   } catch (error) {
-    await file.close().catch(() => {});
-    await rm(temporary, { force: true });
+    await file.discard();
     throw error;
   }
 }

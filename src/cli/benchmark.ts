@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { from, table, toCSV } from 'arquero';
 import { Command } from 'commander';
-import { writeFileAtomic } from '../data/files.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
 import type { LanguageModel } from '../model/model.js';
 import type { BenchmarkedAssay } from '../scoring/benchmarkTable.js';
 import { modelAlphabet } from './modelAlphabet.js';

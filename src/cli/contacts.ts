@@ -162,7 +162,7 @@ async function fitHead(
   options: ContactOptions,
 ): Promise<void> {
   const { defaultInversePenalty, fitContactHead, residueMaps } = await import('../interpret/contacts.js');
-  const { writeFileAtomic } = await import('../data/files.js');
+  const { writeFileAtomic } = await import('../formats/atomicFile.js');
   const channels = model.config.num_hidden_layers * model.config.num_attention_heads;
   const inversePenalty = options.inversePenalty ?? defaultInversePenalty(model);
   const progress = createProgress({

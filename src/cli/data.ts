@@ -6,7 +6,6 @@ import { ALPHABET_NAMES, type AlphabetName, UNITS } from '../data/alphabet.js';
 import { buildStore, type SplitOptions } from '../data/build.js';
 import type { FileSource } from '../data/byteStream.js';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../data/files.js';
 import type { InvalidLetters } from '../data/letters.js';
 import {
   type FastaStatistics,
@@ -17,6 +16,7 @@ import {
 } from '../data/statistics.js';
 import { holdsStore, openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
 import { UsageError } from './errors.js';
 import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
 import { type OutputOptions, tableOutput } from './output.js';

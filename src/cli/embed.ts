@@ -40,7 +40,7 @@ export function embedCommand(): Command {
     'after',
     `
 Files:
-  .npy           [sequences, D], identifiers in FILE.ids.txt; with --pool none [residues, D] of one sequence
+  .npy           [sequences, D], identifiers in FILE.npy.json; with --pool none [residues, D] of one sequence
   .npz           embeddings [sequences, D] and ids; with --pool none an array [residues, D] for each identifier
                  (percent-encoded, as in a URL, where it would be a path: A:1 is A%3A1)
   .safetensors   the same, identifiers in the metadata

@@ -1,6 +1,6 @@
 import { from } from 'arquero';
 import { Command } from 'commander';
-import { lockFolder } from '../data/lock.js';
+import { lockFolder } from '../formats/lock.js';
 import type { Classification } from '../scoring/heads/classifier.js';
 import { UsageError } from './errors.js';
 import { type FigureRow, figures } from './figures.js';

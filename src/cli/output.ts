@@ -1,10 +1,8 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { dirname, extname } from 'node:path';
-import type { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { type ColumnTable, toArrowIPC, toCSV } from 'arquero';
 import { type Command, Option } from 'commander';
+import { writeFileAtomic } from '../formats/atomicFile.js';
 import { UsageError } from './errors.js';
 
 export const TABLE_FORMATS = ['csv', 'tsv', 'json', 'arrow'] as const;
@@ -50,23 +48,10 @@ export function tableOutput(options: OutputOptions): {
     format,
     async write(table) {
       if (path === undefined) {
-        await writeAll(process.stdout, encode(table, format));
+        await print(encode(table, format));
         return;
       }
-      const temporary = `${path}.${process.pid}.tmp`;
-      try {
-        const stream = createWriteStream(temporary, { flush: true });
-        // Without a listener of its own an error between two writes would end the process.
-        const closed = finished(stream);
-        closed.catch(() => {});
-        await writeAll(stream, encode(table, format));
-        stream.end();
-        await closed;
-        await rename(temporary, path);
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
-      }
+      await writeFileAtomic(path, encode(table, format));
     },
   };
 }
@@ -80,10 +65,10 @@ function formatOf(path: string): TableFormat {
   return format;
 }
 
-async function writeAll(stream: Writable, chunks: Iterable<string | Uint8Array>): Promise<void> {
+async function print(chunks: Iterable<string | Uint8Array>): Promise<void> {
   for (const chunk of chunks) {
     await new Promise<void>((resolve, reject) => {
-      stream.write(chunk, (error) => (error ? reject(error) : resolve()));
+      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
     });
   }
 }

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { type AlphabetName, UNITS } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
-import { lockFolder } from '../data/lock.js';
 import { DEFAULT_CUT } from '../data/reading.js';
 import type { TokenStore } from '../data/store.js';
 import { DeviceLostError } from '../engines/engine.js';
 import type { Engine } from '../engines/index.js';
+import { lockFolder } from '../formats/lock.js';
 import {
   changeAlphabet,
   completeAttention,

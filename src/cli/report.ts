@@ -108,7 +108,7 @@ async function fileReport(source: string, options: ReportOptions): Promise<Repor
   if (['.npy', '.npz', '.safetensors'].includes(extname(source).toLowerCase())) {
     const { readMaps } = await import('../interpret/readMaps.js');
     const { mapsReport } = await import('../report/reports.js');
-    return mapsReport(basename(source), choose(readMaps(source), source, options));
+    return mapsReport(basename(source), choose(await readMaps(source), source, options));
   }
   const { readTable } = await import('../scoring/tables.js');
   const table = await readTable(source);

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type ColumnTable, fromCSV, table } from 'arquero';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../data/files.js';
+import { syncFolder, writeFileAtomic } from '../formats/atomicFile.js';
+import { writeError } from '../formats/fileErrors.js';
 import type { Cell } from '../scoring/scan.js';
 import { type OutputOptions, type TableFormat, tableOutput } from './output.js';
 
@@ -74,7 +76,7 @@ export async function openTableWriter(
   const journal = await readJournal(partial, journalPath, settings);
   const file = await open(partial, journal.bytes > 0 ? 'r+' : 'w');
   if (journal.bytes === 0) {
-    journal.bytes = await writeAt(file, opening(kept, columns), 0);
+    journal.bytes = await writeAt(path, file, opening(kept, columns), 0);
   }
   await file.truncate(journal.bytes);
   const emptyBytes = Buffer.byteLength(opening(kept, columns));
@@ -82,14 +84,14 @@ export async function openTableWriter(
     done: { groups: journal.groups, last: journal.last, path: partial },
     async append(group, rows) {
       const content = encodeRows(kept, columns, rows, journal.bytes === emptyBytes);
-      journal.bytes += await writeAt(file, content, journal.bytes);
+      journal.bytes += await writeAt(path, file, content, journal.bytes);
       journal.groups++;
       journal.last = group;
       await file.datasync();
       await writeFileAtomic(journalPath, JSON.stringify(journal));
     },
     async close() {
-      await writeAt(file, closing(kept, journal.bytes === emptyBytes), journal.bytes);
+      await writeAt(path, file, closing(kept, journal.bytes === emptyBytes), journal.bytes);
       await file.sync();
       await file.close();
       if (output.format === 'arrow') {
@@ -97,6 +99,7 @@ export async function openTableWriter(
         await rm(partial);
       } else {
         await rename(partial, path);
+        await syncFolder(dirname(path));
       }
       await rm(journalPath, { force: true });
     },
@@ -117,10 +120,14 @@ async function readJournal(partial: string, path: string, settings: unknown): Pr
   return journal;
 }
 
-async function writeAt(file: FileHandle, content: string, position: number): Promise<number> {
+async function writeAt(path: string, file: FileHandle, content: string, position: number): Promise<number> {
   const bytes = Buffer.from(content);
-  for (let written = 0; written < bytes.length; ) {
-    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
+  try {
+    for (let written = 0; written < bytes.length; ) {
+      written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
+    }
+  } catch (error) {
+    throw writeError(error, path);
   }
   return bytes.length;
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { writeFileAtomic } from '../formats/atomicFile.js';
 import { InputError } from './errors.js';
-import { writeFileAtomic } from './files.js';
 
 /** The alphabets of `--alphabet`: what a letter of a sequence is. */
 export const ALPHABET_NAMES = ['protein', 'nucleotide', 'bytes'] as const;

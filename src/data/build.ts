@@ -1,15 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, createWriteStream, existsSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { writeFileAtomic } from '../formats/atomicFile.js';
+import { AtomicFolder, recoverFolder } from '../formats/atomicFolder.js';
+import { isDiskFull, writeError } from '../formats/fileErrors.js';
 import { ALPHABETS, type Alphabet } from './alphabet.js';
 import { type FileSource, sourceName } from './byteStream.js';
 import { DuplicateFinder } from './duplicates.js';
 import { InputError } from './errors.js';
 import type { FastaSource } from './fasta.js';
-import { syncFolder, writeFileAtomic } from './files.js';
 import { Holdout } from './holdout.js';
 import type { SequenceRecord } from './letters.js';
 import { hash32, hash53 } from './random.js';
@@ -65,7 +67,7 @@ const PLACES = 2 ** 48;
 
 /**
  * Builds a store of tokens from FASTA, or of bytes from any files: one pass over any amount of data in constant memory
- * (two where `holdout` is given). Everything is written to a temporary folder beside `folder`, which gets its name when it is whole.
+ * (two where `holdout` is given). The store appears under its name when it is whole.
  *
  * A sequence's split follows from its residues alone: h = hash / 2^32 is uniform in [0, 1); below `validation` it is for
  * validation, below `validation + test` for test, else for training. So equal sequences share a split, and a sequence
@@ -83,6 +85,7 @@ export async function buildStore(
   const { warnings = new Warnings(), splitSeed = 0 } = options;
   const fractions = checkFractions(options.fractions);
   const target = resolve(folder);
+  await recoverFolder(target);
   if (existsSync(target)) {
     if (!options.overwrite) {
       throw new InputError(`${folder}: it exists already; take another name, or replace it (--overwrite)`);
@@ -90,10 +93,11 @@ export async function buildStore(
     // Opening it shows that nothing but a store is thrown away.
     (await openStore(folder)).close();
   }
-  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.${Date.now().toString(36)}.tmp`);
+  const unfinished = await AtomicFolder.create(target);
+  const temporary = unfinished.path;
   const scratch = join(temporary, 'scratch');
-  await mkdir(scratch, { recursive: true });
   try {
+    await mkdir(scratch);
     const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options);
     const { alphabet } = builder;
     const names = options.holdout ?? [];
@@ -140,20 +144,11 @@ export async function buildStore(
     manifest.warnings = warnings.counts();
     await save();
     await rm(scratch, { recursive: true });
-    await syncFolder(temporary);
-    const replaced = existsSync(target) && options.overwrite ? `${temporary}.old` : undefined;
-    if (replaced) {
-      await rename(target, replaced);
-    }
-    await rename(temporary, target);
-    await syncFolder(dirname(target));
-    if (replaced) {
-      await rm(replaced, { recursive: true });
-    }
+    await unfinished.commit({ replace: options.overwrite });
     return manifest;
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
+    await unfinished.discard();
+    throw isDiskFull(error) ? writeError(error, folder) : error;
   }
 }
 

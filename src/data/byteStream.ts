@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { readError } from '../formats/fileErrors.js';
 import { InputError } from './errors.js';
-import { readError } from './files.js';
 
 /**
  * A file's path, `-` for standard input, a stream of bytes, or a file under another name for messages. Plain or gzip,

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { isDiskFull, readError, writeError } from '../formats/fileErrors.js';
+import { scratchFolder } from '../formats/temporary.js';
 import { type BuildOptions, buildStore, spool } from './build.js';
 import { type FileSource, sourceName } from './byteStream.js';
 import type { FastaSource } from './fasta.js';
-import { readError } from './files.js';
 import { cutOf, inputFiles } from './reading.js';
 import { openStore, type StoreManifest, type TokenStore } from './store.js';
 import { Warnings } from './warnings.js';
@@ -28,13 +29,15 @@ export async function cacheStore(
 ): Promise<{ store: TokenStore; built: boolean }> {
   const { warnings = new Warnings() } = options;
   const cache = cacheFolder();
-  await mkdir(cache, { recursive: true });
-  const scratch = await mkdtemp(join(cache, '.input-'));
+  await mkdir(cache, { recursive: true }).catch((error) => {
+    throw writeError(error, cache);
+  });
+  const scratch = scratchFolder(join(cache, 'input'));
   try {
     const files: Exclude<FileSource, Readable>[] = [];
     const inputs = inputFiles(sources, options.alphabet);
     for (const [i, source] of inputs.entries()) {
-      files.push(await spool(source, join(scratch, String(i))));
+      files.push(await spool(source, join(scratch.folder, String(i))));
     }
     const folder = join(cache, await key(files, options));
     if (existsSync(folder)) {
@@ -52,13 +55,15 @@ export async function cacheStore(
       await buildStore(files, folder, { ...options, warnings });
     } catch (error) {
       // Another process may have built the same in the meantime.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') {
+      if (!existsSync(folder)) {
         throw error;
       }
     }
     return { store: await openStore(folder), built: true };
+  } catch (error) {
+    throw isDiskFull(error) ? writeError(error, cache) : error;
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    scratch.remove();
   }
 }
 

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDiskFull, writeError } from '../formats/fileErrors.js';
+import { scratchFolder } from '../formats/temporary.js';
 import { ALPHABETS, type Alphabet, type AlphabetName } from './alphabet.js';
 import { DuplicateFinder } from './duplicates.js';
 import { type FastaOptions, type FastaSource, readFasta } from './fasta.js';
@@ -57,10 +58,10 @@ export async function fastaStatistics(
   const alphabet = ALPHABETS[options.alphabet ?? 'protein'];
   const bytes = alphabet.name === 'bytes';
   const records = bytes ? readSequences(sources, options) : readFasta(sources, options);
-  const scratch = await mkdtemp(join(tmpdir(), 'protein-lm-'));
+  const scratch = scratchFolder(join(tmpdir(), 'protein-lm'));
   try {
-    const names = new DuplicateFinder(scratch, 'names');
-    const sequences = new DuplicateFinder(scratch, 'sequences');
+    const names = new DuplicateFinder(scratch.folder, 'names');
+    const sequences = new DuplicateFinder(scratch.folder, 'sequences');
     const lengths = new Lengths();
     // By character code: how often, in how many sequences, and in which one last.
     const counts = new Float64Array(CODES);
@@ -105,8 +106,10 @@ export async function fastaStatistics(
       duplicateSequences: countOf(sequences.duplicates()),
       lowerCase,
     };
+  } catch (error) {
+    throw isDiskFull(error) ? writeError(error, join(tmpdir(), 'protein-lm')) : error;
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    scratch.remove();
   }
 }
 

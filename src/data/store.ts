@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { recoverFolder } from '../formats/atomicFolder.js';
 import { Alphabet, type AlphabetName, type Tokens } from './alphabet.js';
 import { InputError } from './errors.js';
 import type { SequenceSource } from './sequences.js';
@@ -218,6 +219,7 @@ class StoreSplit implements SequenceSource {
 
 /** Whether a folder says that `buildStore` wrote it, of whatever version. */
 export async function holdsStore(folder: string): Promise<boolean> {
+  await recoverFolder(folder);
   try {
     const { format } = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8'));
     return format === 'protein-lm tokens';
@@ -231,6 +233,7 @@ export async function holdsStore(folder: string): Promise<boolean> {
  * @throws InputError where it is no store, one of another version, or one with a file that is missing or cut.
  */
 export async function openStore(folder: string): Promise<TokenStore> {
+  await recoverFolder(folder);
   const path = join(folder, 'manifest.json');
   let manifest: StoreManifest;
   try {

@@ -1,5 +1,5 @@
+export { type ArrayFile, createArrayFile } from '../formats/arrayFile.js';
 export { type ApproximationError, approximationError, modelInputs, randomInputs } from './approximation.js';
-export { type ArrayFile, createArrayFile } from './arrayFile.js';
 export { allLayers, attentionLayers, type LayerAttention } from './attentionLayers.js';
 export {
   type AttentionMapOptions,

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type * as tf from '@tensorflow/tfjs-core';
 import { ALPHABETS, type Alphabet, readVocabulary, writeVocabulary } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../data/files.js';
 import { Random } from '../data/random.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
+import { SafetensorsFile, type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
 import { type ModelConfig, parseConfig } from './config.js';
 import { LanguageModel, makeVariable } from './model.js';
 import { type ParameterSpec, parameterSpecs } from './parameters.js';
-import { SafetensorsFile, type WritableTensor, writeSafetensors } from './safetensors.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../data/files.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
 import type { Theme } from './look.js';
 import { type Report, reportCharts, reportToHtml } from './page.js';
 import { chartToPng, chartToSvg } from './render.js';

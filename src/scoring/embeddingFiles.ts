@@ -1,13 +1,8 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { finished, pipeline } from 'node:stream/promises';
 import { type DataType, fixedSizeList, float32, int32, utf8 } from '@uwdata/flechette';
-import yazl from 'yazl';
-import { extent } from '../data/arrays.js';
-import { createArrowFile } from '../data/arrowFile.js';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../data/files.js';
-import { NPY_HEADER, npyHeader, npzName } from '../data/npy.js';
+import { createArrayFile, NpyFile } from '../formats/arrayFile.js';
+import { createArrowFile } from '../formats/arrow.js';
+import { AtomicFile } from '../formats/atomicFile.js';
 import type { Pool } from './embeddings.js';
 
 /** One sequence's embedding: [D], or [residues, D] flat. */
@@ -29,16 +24,15 @@ export interface EmbeddingWriter {
 
 /**
  * Opens a file of embeddings. One vector a sequence (`mean`, `cls`):
- * - `npy` [sequences, D], with the identifiers in `FILE.ids.txt`, one a line;
- * - `npz` arrays `embeddings` [sequences, D] and `ids`;
- * - `safetensors` tensor `embeddings` [sequences, D], identifiers as a JSON array in the metadata's `ids`;
+ * - `npy`, `npz`, `safetensors` an array `embeddings` [sequences, D];
  * - `arrow` columns `sequence_id`, `embedding`.
  *
  * One vector a residue (`none`):
- * - `npz`, `safetensors` an array [residues, D] named by each identifier, in `npz` as `npzName` gives it;
+ * - `npz`, `safetensors` an array [residues, D] named by each identifier;
  * - `arrow` columns `sequence_id`, `position`, `residue`, `embedding`;
  * - `npy` [residues, D], for a single sequence.
  *
+ * Arrays are described by `ids`, the identifiers in order, as `createArrayFile` describes them.
  * All are float32, and written as the embeddings come.
  *
  * @param size D
@@ -53,47 +47,17 @@ export async function openEmbeddingWriter(
   switch (format) {
     case 'npy':
       return npyWriter(path, perResidue, size);
-    case 'npz':
-      return npzWriter(path, perResidue, size);
-    case 'safetensors':
-      return safetensorsWriter(path, perResidue, size);
     case 'arrow':
       return arrowWriter(path, perResidue, size);
+    default:
+      return arraysWriter(path, perResidue, size);
   }
 }
 
 const bytesOf = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
-/** Appends to a temporary file beside `path`. */
-async function temporaryFile(path: string): Promise<{
-  file: FileHandle;
-  name: string;
-  append(bytes: Uint8Array): Promise<void>;
-  discard(): Promise<void>;
-}> {
-  const name = `${path}.${process.pid}.tmp`;
-  const file = await open(name, 'w+');
-  return {
-    file,
-    name,
-    async append(bytes) {
-      for (let at = 0; at < bytes.length; ) {
-        at += (await file.write(bytes, at)).bytesWritten;
-      }
-    },
-    async discard() {
-      await file.close().catch(() => {});
-      await rm(name, { force: true });
-    },
-  };
-}
-
 async function npyWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
-  const { file, name, append, discard } = await temporaryFile(path);
-  await append(npyHeader('<f4', [0, size])).catch(async (error) => {
-    await discard();
-    throw error;
-  });
+  const file = await NpyFile.create(path, { name: POOLED, shape: [0, size] });
   const ids: string[] = [];
   let rows = 0;
   return {
@@ -105,129 +69,57 @@ async function npyWriter(path: string, perResidue: boolean, size: number): Promi
       }
       ids.push(id);
       rows += values.length / size;
-      await append(bytesOf(values));
+      await file.write(bytesOf(values));
     },
     async close() {
-      await file.write(npyHeader('<f4', [rows, size]), 0, NPY_HEADER, 0);
-      await file.sync();
-      await file.close();
-      await writeFileAtomic(`${path}.ids.txt`, ids.map((id) => `${id}\n`).join(''));
-      await rename(name, path);
+      const name = perResidue ? ids[0] : POOLED;
+      await file.close({ name, shape: [rows, size] }, { ids });
     },
-    abort: discard,
+    abort: () => file.discard(),
   };
 }
 
-async function npzWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
-  const name = `${path}.${process.pid}.tmp`;
-  const zip = new yazl.ZipFile();
-  const stream = createWriteStream(name, { flush: true });
-  const written = pipeline(zip.outputStream, stream);
-  written.catch(() => {});
-  // numpy reads stored entries as they are; compressing float32 gains nothing.
-  const add = (entry: string, pieces: Uint8Array[]) =>
-    zip.addBuffer(Buffer.concat(pieces), `${entry}.npy`, { compress: false, mtime: new Date(0) });
-  const body = perResidue ? undefined : await temporaryFile(`${path}.body`);
-  const names = new UniqueNames(path);
+/** What the array of one vector a sequence is called. */
+const POOLED = 'embeddings';
+
+/** Writes an .npz or .safetensors, which tell the shapes before the values: these wait in a file of their own. */
+async function arraysWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
+  const waiting = await AtomicFile.create(`${path}.values`);
+  const ids: string[] = [];
+  const rows: number[] = [];
+  const seen = new Set<string>();
   return {
     async append({ id, values }) {
-      if (body) {
-        names.ids.push(id);
-        await body.append(bytesOf(values));
-        return;
+      if (perResidue && seen.has(id)) {
+        throw new InputError(`${path}: identifier ${id} comes twice, and arrays are named by it; use .arrow`);
       }
-      names.add(id);
-      add(npzName(id), [npyHeader('<f4', [values.length / size, size]), bytesOf(values)]);
-      // The archive's writer falls behind the model only where the disk does: then wait for it.
-      if (stream.writableNeedDrain) {
-        await new Promise<void>((resolve) => stream.once('drain', () => resolve()));
-      }
+      seen.add(id);
+      ids.push(id);
+      rows.push(values.length / size);
+      await waiting.write(bytesOf(values));
     },
     async close() {
-      if (body) {
-        const { ids } = names;
-        const width = Math.max(1, extent(ids.map((id) => [...id].length))[1]);
-        const letters = new Uint32Array(ids.length * width);
-        ids.forEach((id, row) => {
-          [...id].forEach((letter, i) => {
-            letters[row * width + i] = letter.codePointAt(0)!;
-          });
-        });
-        await body.file.sync();
-        const length = (await body.file.stat()).size;
-        const entry = (async function* () {
-          yield npyHeader('<f4', [ids.length, size]);
-          if (length > 0) {
-            yield* createReadStream(body.name);
+      const arrays = perResidue
+        ? ids.map((name, i) => ({ name, shape: [rows[i], size] }))
+        : [{ name: POOLED, shape: [ids.length, size] }];
+      const file = await createArrayFile(path, arrays, { ids });
+      try {
+        let from = 0;
+        for (const { shape } of arrays) {
+          const bytes = 4 * shape[0] * size;
+          for await (const piece of waiting.read(from, bytes)) {
+            await file.write(new Float32Array(piece.buffer, piece.byteOffset, piece.length / 4));
           }
-        })();
-        const { Readable } = await import('node:stream');
-        zip.addReadStream(Readable.from(entry, { objectMode: false }), 'embeddings.npy', {
-          compress: false,
-          mtime: new Date(0),
-        });
-        add('ids', [npyHeader(`<U${width}`, [ids.length]), new Uint8Array(letters.buffer)]);
-      }
-      zip.end();
-      await written;
-      await body?.discard();
-      await rename(name, path);
-    },
-    async abort() {
-      stream.destroy();
-      await finished(stream).catch(() => {});
-      await rm(name, { force: true });
-      await body?.discard();
-    },
-  };
-}
-
-async function safetensorsWriter(path: string, perResidue: boolean, size: number): Promise<EmbeddingWriter> {
-  // The header comes first in the file and is known last: the tensors wait in a file of their own.
-  const body = await temporaryFile(`${path}.body`);
-  const name = `${path}.${process.pid}.tmp`;
-  const names = new UniqueNames(path);
-  const tensors: Record<string, { dtype: 'F32'; shape: number[]; data_offsets: [number, number] }> =
-    Object.create(null);
-  let bytes = 0;
-  return {
-    async append({ id, values }) {
-      if (perResidue) {
-        names.add(id);
-        const data_offsets: [number, number] = [bytes, bytes + values.byteLength];
-        tensors[id] = { dtype: 'F32', shape: [values.length / size, size], data_offsets };
-      } else {
-        names.ids.push(id);
-      }
-      bytes += values.byteLength;
-      await body.append(bytesOf(values));
-    },
-    async close() {
-      const { ids } = names;
-      const header = perResidue
-        ? tensors
-        : {
-            __metadata__: { ids: JSON.stringify(ids) },
-            embeddings: { dtype: 'F32', shape: [ids.length, size], data_offsets: [0, bytes] },
-          };
-      const json = Buffer.from(JSON.stringify(header));
-      const padded = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
-      padded.writeBigUInt64LE(BigInt(padded.length - 8));
-      json.copy(padded, 8);
-      const source = (async function* () {
-        yield padded;
-        if (bytes > 0) {
-          yield* createReadStream(body.name);
+          from += bytes;
         }
-      })();
-      await pipeline(source, createWriteStream(name, { flush: true }));
-      await body.discard();
-      await rename(name, path);
+        await file.close();
+      } catch (error) {
+        await file.discard();
+        throw error;
+      }
+      await waiting.discard();
     },
-    async abort() {
-      await body.discard();
-      await rm(name, { force: true });
-    },
+    abort: () => waiting.discard(),
   };
 }
 
@@ -268,20 +160,4 @@ async function arrowWriter(path: string, perResidue: boolean, size: number): Pro
     },
     abort: file.discard,
   };
-}
-
-/** Identifiers that become names, so each may come once. */
-class UniqueNames {
-  readonly ids: string[] = [];
-  private readonly seen = new Set<string>();
-
-  constructor(private readonly path: string) {}
-
-  add(id: string): void {
-    if (this.seen.has(id)) {
-      throw new InputError(`${this.path}: identifier ${id} comes twice, and arrays are named by it; use .arrow`);
-    }
-    this.seen.add(id);
-    this.ids.push(id);
-  }
 }

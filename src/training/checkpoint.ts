@@ -1,22 +1,13 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { createReadStream, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchCursor } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
-import { syncFolder, writeFileAtomic } from '../data/files.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
+import { AtomicFolder, recoverFoldersIn } from '../formats/atomicFolder.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { temporaryBeside } from '../formats/temporary.js';
 import { loadModel, saveModel } from '../model/files.js';
 import type { LanguageModel } from '../model/model.js';
-import { readSafetensors, writeSafetensors } from '../model/safetensors.js';
 import type { Figures, Tally } from './metrics.js';
 import { Optimizer } from './optimizer.js';
 import type { Recipe } from './recipe.js';
@@ -48,8 +39,6 @@ export interface Checkpoint {
 const FOLDER = 'checkpoints';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const STATE_FILE = 'training.json';
-// A folder under one of these names is not whole: it is being written or removed, or a kill left it.
-const UNFINISHED = '.tmp-';
 
 /** The whole checkpoints of a run, by step. */
 export function listCheckpoints(run: string): Checkpoint[] {
@@ -82,39 +71,41 @@ export async function saveCheckpoint(
   state: TrainingState,
   keep: number,
 ): Promise<Checkpoint> {
-  const parent = join(run, FOLDER);
-  const name = `step-${state.step}`;
-  const temporary = join(parent, `${UNFINISHED}${name}`);
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
-  await saveModel(model, temporary);
-  const moments = new Map<string, { shape: number[]; data: Float32Array }>();
-  for (const [key, tensor] of optimizer.tensors()) {
-    moments.set(key, { shape: tensor.shape, data: (await tensor.data()) as Float32Array });
+  const folder = join(run, FOLDER, `step-${state.step}`);
+  const unfinished = await AtomicFolder.create(folder);
+  try {
+    await writeCheckpoint(unfinished.path, model, optimizer, state);
+    // A resumed run may come by a step again.
+    await unfinished.commit({ replace: true });
+  } catch (error) {
+    await unfinished.discard();
+    throw error;
   }
-  await writeSafetensors(join(temporary, OPTIMIZER_FILE), moments);
-  await writeFileAtomic(join(temporary, STATE_FILE), `${JSON.stringify(state, null, 1)}\n`);
-  const folder = join(parent, name);
-  // A resumed run may come by a step again.
-  removeFolder(folder);
-  renameSync(temporary, folder);
-  await syncFolder(parent);
   await publishModel(run, folder);
   prune(run, keep);
   return { step: state.step, folder };
 }
 
+async function writeCheckpoint(
+  folder: string,
+  model: LanguageModel,
+  optimizer: Optimizer,
+  state: TrainingState,
+): Promise<void> {
+  await saveModel(model, folder);
+  const moments = new Map<string, { shape: number[]; data: Float32Array }>();
+  for (const [key, tensor] of optimizer.tensors()) {
+    moments.set(key, { shape: tensor.shape, data: (await tensor.data()) as Float32Array });
+  }
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
+  await writeFileAtomic(join(folder, STATE_FILE), `${JSON.stringify(state, null, 1)}\n`);
+}
+
 /** Copies a checkpoint's model to the top of the run's folder, each file whole or not at all. */
 async function publishModel(run: string, folder: string): Promise<void> {
   for (const name of ['config.json', 'vocab.txt', 'model.safetensors']) {
-    const temporary = join(run, `.${name}.tmp`);
-    copyFileSync(join(folder, name), temporary);
-    const file = openSync(temporary, 'r+');
-    fsyncSync(file);
-    closeSync(file);
-    renameSync(temporary, join(run, name));
+    await writeFileAtomic(join(run, name), createReadStream(join(folder, name), { highWaterMark: 2 ** 22 }));
   }
-  await syncFolder(run);
 }
 
 function prune(run: string, keep: number): void {
@@ -140,22 +131,21 @@ function bestCheckpoint(checkpoints: Checkpoint[]): Checkpoint | undefined {
 
 /** Takes the folder's name away first, so that a half-removed checkpoint never looks whole. */
 function removeFolder(folder: string): void {
-  if (!existsSync(folder)) {
-    return;
-  }
-  const hidden = join(folder, '..', `${UNFINISHED}removed-${process.pid}`);
-  renameSync(folder, hidden);
-  rmSync(hidden, { recursive: true, force: true });
+  const hidden = temporaryBeside(folder);
+  renameSync(folder, hidden.path);
+  rmSync(hidden.path, { recursive: true, force: true });
+  hidden.release();
 }
 
-/** Removes what a killed process left unfinished. */
-export function removeUnfinished(run: string): void {
+/** Removes what a killed process left unfinished; a checkpoint that it was about to put in its place gets there. */
+export async function removeUnfinished(run: string): Promise<void> {
   const parent = join(run, FOLDER);
   if (!existsSync(parent)) {
     return;
   }
+  await recoverFoldersIn(parent);
   for (const name of readdirSync(parent)) {
-    if (name.startsWith(UNFINISHED)) {
+    if (name.startsWith('.')) {
       rmSync(join(parent, name), { recursive: true, force: true });
     }
   }

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../data/files.js';
+import { writeFileAtomic } from '../formats/atomicFile.js';
+import { writeError } from '../formats/fileErrors.js';
 
 /** Sums over predicted positions; the figures that people read are made from them. */
 export interface Tally {
@@ -52,7 +53,11 @@ export class MetricsLog {
   }
 
   append(line: MetricsLine): void {
-    appendFileSync(this.path, `${JSON.stringify(line)}\n`);
+    try {
+      appendFileSync(this.path, `${JSON.stringify(line)}\n`);
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
   }
 
   /** The lines; one that was cut off when the process was killed is left out. */

@@ -3,9 +3,9 @@ import { join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { microBatches, trainingBatches } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
-import { lockFolder } from '../data/lock.js';
 import { hash53 } from '../data/random.js';
 import type { TokenStore } from '../data/store.js';
+import { lockFolder } from '../formats/lock.js';
 import { type ModelConfig, maxLength } from '../model/config.js';
 import { createModel, type LanguageModel } from '../model/model.js';
 import { checkAlphabet } from './alphabet.js';
@@ -142,7 +142,7 @@ async function trainLocked(
 ): Promise<TrainingResult> {
   const { recipe } = state;
   const { cadence } = options;
-  removeUnfinished(run);
+  await removeUnfinished(run);
   const log = new MetricsLog(run);
   await log.truncate(state.step);
   const save = async () => {

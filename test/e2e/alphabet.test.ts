@@ -51,7 +51,7 @@ test('bytes: pretrain on files, resume, evaluate and embed others', SLOW, async 
   writeFileSync(path('document'), Buffer.from([0, 255, 10, 62, 31]));
   const out = path('document.npy');
   expect((await runCli(['embed', path('document'), '--model', run, '--out', out], { env })).code).toBe(0);
-  expect(readFileSync(`${out}.ids.txt`, 'utf8')).toBe(`${path('document')}\n`);
+  expect(JSON.parse(readFileSync(`${out}.json`, 'utf8')).ids).toEqual([path('document')]);
 });
 
 test('bytes: data build, stats and pretrain on the store', SLOW, async () => {

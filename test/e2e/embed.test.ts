@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fromArrow } from 'arquero';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, startEngine } from '../../src/engines/index.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { newConfig } from '../../src/model/config.js';
 import { saveModel } from '../../src/model/files.js';
 import { createModel, type LanguageModel } from '../../src/model/model.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
 import { embedSequences, type Pool } from '../../src/scoring/embeddings.js';
 import { relativeDifference } from '../engines.js';
 import { runCli } from './cli.js';
@@ -68,7 +68,7 @@ describe('embed', () => {
     const { shape, values } = readNpy(readFileSync(npy.out));
     expect(shape).toEqual([3, 16]);
     same(values, flat);
-    expect(readFileSync(`${npy.out}.ids.txt`, 'utf8')).toBe('sp|P1|A\nP2\nP3\n');
+    expect(JSON.parse(readFileSync(`${npy.out}.json`, 'utf8')).ids).toEqual(Object.keys(sequences));
 
     const { tensors, metadata } = readSafetensors((await embed('mean.safetensors')).out);
     expect(tensors.get('embeddings')!.shape).toEqual([3, 16]);

@@ -5,11 +5,11 @@ import { decode } from 'fast-png';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEngine } from '../../src/engines/index.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { readMaps } from '../../src/interpret/readMaps.js';
 import { newConfig } from '../../src/model/config.js';
 import { saveModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
 import { CHROMIUM, launchChromium } from '../chromium.js';
 import { SHARED } from '../shared.js';
 import { runCli } from './cli.js';
@@ -52,7 +52,8 @@ describe('protein-lm attention', () => {
       const sum = data.slice(row, row + n + 2).reduce((a, b) => a + b, 0);
       expect(sum).toBeCloseTo(1, 4);
     }
-    const [fromNpz, fromSafetensors] = ['maps.npz', 'maps.safetensors'].map((name) => readMaps(at(name)));
+    const fromNpz = await readMaps(at('maps.npz'));
+    const fromSafetensors = await readMaps(at('maps.safetensors'));
     expect(fromNpz).toEqual(fromSafetensors);
     expect(fromNpz.map(({ id, maps }) => [id, maps.length])).toEqual([
       ['spink1', 8],
@@ -94,7 +95,7 @@ describe('protein-lm attention', () => {
     expect(npy.toString('latin1', 10, 128)).toContain(`(1, 1, ${n}, ${n})`);
     const mean = fromNpz[0].maps.reduce((sum, map) => sum + map[3 * n + 4], 0) / 8;
     expect(npy.readFloatLE(128 + 4 * (3 * n + 4))).toBeCloseTo(mean, 6);
-    const [{ maps, ...about }] = readMaps(at('mean.npy'));
+    const [{ maps, ...about }] = await readMaps(at('mean.npy'));
     expect(about).toEqual({ id: 'spink1', sequence: SEQUENCE, layers: ['mean'], heads: ['mean'] });
     expect(maps[0][3 * n + 4]).toBe(npy.readFloatLE(128 + 4 * (3 * n + 4)));
   });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
-import { lockFolder } from '../../src/data/lock.js';
+import { lockFolder } from '../../src/formats/lock.js';
 import { latestCheckpoint } from '../../src/training/checkpoint.js';
 import { randomFasta, temporaryFolder } from '../training/tiny.js';
 import { type CliResult, runCli, startCli } from './cli.js';

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { attentionLayers } from '../../src/interpret/attentionLayers.js';
 import { attentionMap, attentionMaps, attentionRollout } from '../../src/interpret/attentionMaps.js';
 import { oneHotAttention } from '../../src/interpret/oneHotAttention.js';
 import { type AttentionConfig, newConfig } from '../../src/model/config.js';
 import { loadModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 import { SHARED } from '../shared.js';
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import {
   contactHeadOf,
   contactPrecision,
@@ -13,8 +14,8 @@ import {
 } from '../../src/interpret/contacts.js';
 import { fitLogistic } from '../../src/interpret/logistic.js';
 import { loadModel } from '../../src/model/files.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
 import { contactPairs, readChain } from '../../src/structures/structure.js';
+
 import { describeEngines } from '../engines.js';
 import { SHARED } from '../shared.js';
 

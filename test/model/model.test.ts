@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROTEIN } from '../../src/data/alphabet.js';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import {
   ATTENTION_KINDS,
   type AttentionConfig,
@@ -14,7 +15,6 @@ import {
 } from '../../src/model/config.js';
 import { loadModel, saveModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
-import { readSafetensors, writeSafetensors } from '../../src/model/safetensors.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 import { SHARED } from '../shared.js';
 

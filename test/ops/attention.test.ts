@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import type { Device } from '../../src/engines/index.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { favorReluAttention } from '../../src/ops/favorReluAttention.js';
 import { favorSoftmaxAttention } from '../../src/ops/favorSoftmaxAttention.js';
 import { favorTrigAttention } from '../../src/ops/favorTrigAttention.js';

@@ -3,10 +3,10 @@ import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync } from 'n
 import { join, relative, resolve } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
-import { syncFolder, writeFileAtomic } from '../../data/files.js';
+import { syncFolder, writeFileAtomic } from '../../formats/atomicFile.js';
+import { readSafetensors, type WritableTensor, writeSafetensors } from '../../formats/safetensors.js';
 import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
-import { readSafetensors, type WritableTensor, writeSafetensors } from '../../model/safetensors.js';
 import type { ScoreOptions } from '../schemes.js';
 import { type AssayHead, METHODS, type Method } from './assayHead.js';
 import type { Classification } from './classifier.js';

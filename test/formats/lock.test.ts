@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from '
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { lockFolder } from '../../src/data/lock.js';
+import { lockFolder } from '../../src/formats/lock.js';
 import { temporaryFolder } from '../training/tiny.js';
 
 const folder = temporaryFolder();

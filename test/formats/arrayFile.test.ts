@@ -3,11 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { npzName } from '../../src/data/npy.js';
-import { createArrayFile } from '../../src/interpret/arrayFile.js';
-import { strongestPairs } from '../../src/interpret/pairs.js';
+import { createArrayFile } from '../../src/formats/arrayFile.js';
+import { npzName } from '../../src/formats/npz.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { readMaps } from '../../src/interpret/readMaps.js';
-import { readSafetensors } from '../../src/model/safetensors.js';
 import { openEmbeddingWriter } from '../../src/scoring/embeddingFiles.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'arrays-'));
@@ -42,7 +41,9 @@ describe('array files', () => {
     const file = await createArrayFile(path, [{ name: 'a', shape: [1, 1, 1, 1] }], { ...about, sequences });
     await file.write(Float32Array.of(0.5));
     await file.close();
-    expect(readMaps(path)).toEqual([{ id: 'a', sequence: 'M', layers: [1], heads: [1], maps: [Float32Array.of(0.5)] }]);
+    expect(await readMaps(path)).toEqual([
+      { id: 'a', sequence: 'M', layers: [1], heads: [1], maps: [Float32Array.of(0.5)] },
+    ]);
   });
 
   it('writes safetensors with its texts as metadata', async () => {
@@ -96,7 +97,9 @@ describe('array files', () => {
       await file.write(new Float32Array(9).fill(i));
     }
     await file.close();
-    expect(readMaps(path).map(({ id, maps }) => [id, [...maps[0]]])).toEqual(PATHS.map((name, i) => [name, [i]]));
+    expect((await readMaps(path)).map(({ id, maps }) => [id, [...maps[0]]])).toEqual(
+      PATHS.map((name, i) => [name, [i]]),
+    );
     // A zip's directory: a record of each member, its name after 42 more bytes.
     const records = readFileSync(path).toString('latin1').split('PK\x01\x02').slice(1);
     const names = records.map((record) => /^(.+?)\.npy/s.exec(record.slice(42))![1]);
@@ -137,30 +140,5 @@ describe('array files', () => {
       await file.discard();
     }
     expect(readdirSync(folder).filter((name) => name.includes('gone'))).toEqual([]);
-  });
-});
-
-describe('strongest pairs', () => {
-  it('are the largest values between residues, without special tokens', async () => {
-    const length = 60;
-    const map = Float32Array.from({ length: length * length }, (_, cell) => ((cell * 7919) % 3600) / 3600);
-    async function* tiles() {
-      for (let from = 0; from < length; from += 7) {
-        yield { layer: 3, head: 'mean' as const, from, values: map.slice(from * length, (from + 7) * length) };
-      }
-    }
-    const wanted = [...map]
-      .map((attention, cell) => ({
-        layer: 3,
-        head: 'mean',
-        query: Math.floor(cell / length),
-        key: cell % length,
-        attention,
-      }))
-      .filter(({ query, key }) => query > 0 && key > 0 && query < 59 && key < 59 && Math.abs(query - key) >= 6)
-      .sort((a, b) => b.attention - a.attention)
-      .slice(0, 5);
-    expect(await strongestPairs(tiles(), length, { count: 5, separation: 6 })).toEqual(wanted);
-    expect(await strongestPairs(tiles(), length, { count: 1e6 })).toHaveLength(58 * 57);
   });
 });

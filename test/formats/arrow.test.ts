@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fixedSizeList, float32, int32, tableFromIPC, utf8 } from '@uwdata/flechette';
 import { expect, test } from 'vitest';
-import { createArrowFile } from '../../src/data/arrowFile.js';
+import { createArrowFile } from '../../src/formats/arrow.js';
 import { temporaryFolder } from '../training/tiny.js';
 
 const folder = temporaryFolder();

@@ -1,6 +1,5 @@
-import { open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import { type DataType, tableFromArrays, tableToIPC } from '@uwdata/flechette';
+import { AtomicFile } from './atomicFile.js';
 
 /** An Arrow file written a batch of rows at a time, so that no more than a batch is ever held. */
 export interface ArrowFile {
@@ -26,38 +25,34 @@ const END = 8;
  * @param types of the columns; without dictionaries
  */
 export async function createArrowFile(path: string, types: Record<string, DataType>): Promise<ArrowFile> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  const file = await open(temporary, 'w');
-  const blocks: Block[] = [];
-  let size = 0;
-  const write = async (bytes: Uint8Array): Promise<void> => {
-    await file.writeFile(bytes);
-    size += bytes.length;
-  };
   const empty = Object.fromEntries(Object.keys(types).map((name) => [name, [] as unknown[]]));
   const stream = (columns: Record<string, readonly unknown[]>): Buffer =>
     Buffer.from(tableToIPC(tableFromArrays(columns as Record<string, unknown[]>, { types }), { format: 'stream' })!);
-  const schema = messageEnd(stream(empty));
-  await write(MAGIC);
-  await write(stream(empty).subarray(0, schema));
+  const opening = stream(empty);
+  const schema = messageEnd(opening);
+  const blocks: Block[] = [];
+  const file = await AtomicFile.create(path);
+  const discard = () => file.discard();
+  try {
+    await file.write(MAGIC);
+    await file.write(opening.subarray(0, schema));
+  } catch (error) {
+    await discard();
+    throw error;
+  }
   return {
     async append(columns) {
       const bytes = stream(columns);
       const batch = bytes.subarray(schema, bytes.length - END);
       const metadata = messageEnd(batch);
-      blocks.push([size, metadata, batch.length - metadata]);
-      await write(batch);
+      blocks.push([file.size, metadata, batch.length - metadata]);
+      await file.write(batch);
     },
     async close() {
-      await write(footer(types, blocks));
-      await file.sync();
-      await file.close();
-      await rename(temporary, path);
+      await file.write(footer(types, blocks));
+      await file.commit();
     },
-    async discard() {
-      await file.close().catch(() => {});
-      await rm(temporary, { force: true });
-    },
+    discard,
   };
 }
 

@@ -12,7 +12,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { InputError } from './errors.js';
+import { InputError } from '../data/errors.js';
 
 const NAME = '.lock';
 /** How often the owner says that it is alive, and how long another machine believes it. */

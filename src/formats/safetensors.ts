@@ -1,6 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../data/files.js';
+import { writeFileAtomic } from './atomicFile.js';
+import { bfloatToFloat, halfToFloat } from './half.js';
+import { readFully } from './readFully.js';
 
 /** Data types of safetensors files that are read; F32, F64 and I32 are also written. */
 export type SafetensorsType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
@@ -124,26 +126,62 @@ export async function writeSafetensors(
     const order = tensors.get(b)!.data.BYTES_PER_ELEMENT - tensors.get(a)!.data.BYTES_PER_ELEMENT;
     return order !== 0 ? order : a < b ? -1 : 1;
   });
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  let offset = 0;
-  for (const name of names) {
+  const entries = names.map((name): HeaderEntry => {
     const { shape, data } = tensors.get(name)!;
     if (count(shape) !== data.length) {
       throw new Error(`${name}: ${data.length} values for shape [${shape}]`);
     }
-    const dtype = data instanceof Float32Array ? 'F32' : data instanceof Float64Array ? 'F64' : 'I32';
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
-  }
-  const unpadded = JSON.stringify(header);
-  const text = Buffer.from(unpadded + ' '.repeat((8 - (Buffer.byteLength(unpadded) % 8)) % 8));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(text.length));
+    return { name, shape, dtype: data instanceof Float32Array ? 'F32' : data instanceof Float64Array ? 'F64' : 'I32' };
+  });
   const values = names.map((name) => {
     const { data } = tensors.get(name)!;
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   });
-  await writeFileAtomic(path, [size, text, ...values]);
+  await writeFileAtomic(path, [safetensorsHeader(entries, metadata), ...values]);
+}
+
+/** A tensor's place in a header. */
+export interface HeaderEntry {
+  name: string;
+  dtype: SafetensorsType;
+  shape: readonly number[];
+}
+
+/** What a safetensors file begins with; the tensors' bytes follow, in the order of the entries. */
+export function safetensorsHeader(
+  entries: readonly HeaderEntry[],
+  metadata?: Readonly<Record<string, string>>,
+): Buffer {
+  let offset = 0;
+  // Joined by hand: a JavaScript object would take a tensor named __proto__ for something else.
+  const fields = entries.map(({ name, dtype, shape }) => {
+    const start = offset;
+    offset += count(shape) * BYTES[dtype];
+    return `${JSON.stringify(escapeName(name))}:${JSON.stringify({ dtype, shape, data_offsets: [start, offset] })}`;
+  });
+  if (metadata) {
+    fields.unshift(`"${METADATA}":${JSON.stringify(metadata)}`);
+  }
+  const unpadded = `{${fields.join(',')}}`;
+  const text = Buffer.from(unpadded + ' '.repeat((8 - (Buffer.byteLength(unpadded) % 8)) % 8));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text]);
+}
+
+/** The format's one name that no tensor may have. Ours of that name have its first letter percent-encoded. */
+const METADATA = '__metadata__';
+
+function escapeName(name: string): string {
+  return name === METADATA
+    ? `%5F${METADATA.slice(1)}`
+    : /^%(25)*5F_metadata__$/.test(name)
+      ? `%25${name.slice(1)}`
+      : name;
+}
+
+function unescapeName(name: string): string {
+  return /^%(25)*5F_metadata__$/.test(name) ? decodeURIComponent(name) : name;
 }
 
 function readHeader(path: string, file: number): { metadata: Record<string, string>; entries: Map<string, Entry> } {
@@ -162,19 +200,29 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
   }
   const text = new Uint8Array(Number(length));
   readFully(path, file, text, 8);
+  let json = '';
   let header: Record<string, unknown> = {};
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
+    json = new TextDecoder('utf-8', { fatal: true }).decode(text);
+    header = JSON.parse(json);
   } catch {
     fail('its header is not JSON');
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) {
     fail('its header is not a JSON object');
   }
+  const { __metadata__: metadata = {} } = header;
+  if (typeof metadata !== 'object' || metadata === null || Object.values(metadata).some((x) => typeof x !== 'string')) {
+    fail('its __metadata__ is not an object of texts');
+  }
+  const twice = repeatedKey(json);
+  if (twice !== undefined) {
+    fail(`tensor '${twice}' stands twice in its header`);
+  }
   const base = 8 + Number(length);
   const entries = new Map<string, Entry>();
   for (const [name, value] of Object.entries(header)) {
-    if (name === '__metadata__') {
+    if (name === METADATA) {
       continue;
     }
     const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
@@ -191,7 +239,7 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
     if (end - start !== count(shape as number[]) * BYTES[dtype as SafetensorsType]) {
       fail(`tensor '${name}' takes ${end - start} bytes for ${dtype} of shape [${shape}]`);
     }
-    entries.set(name, {
+    entries.set(unescapeName(name), {
       dtype: dtype as SafetensorsType,
       shape: shape as number[],
       start: base + start,
@@ -208,25 +256,15 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
   if (position !== size) {
     fail(`${size} bytes, but its tensors end at ${position}`);
   }
-  return { metadata: (header.__metadata__ ?? {}) as Record<string, string>, entries };
+  return { metadata: metadata as Record<string, string>, entries };
 }
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((x) => Number.isSafeInteger(x) && x >= 0);
 }
 
-function count(shape: number[]): number {
+function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
-}
-
-function readFully(path: string, file: number, into: Uint8Array, position: number): void {
-  for (let done = 0; done < into.length; ) {
-    const read = readSync(file, into, done, into.length - done, position + done);
-    if (read === 0) {
-      throw new InputError(`${path}: ends early, at byte ${position + done}: download or save it again`);
-    }
-    done += read;
-  }
 }
 
 function decode(bytes: Uint8Array, dtype: SafetensorsType): SafetensorsTensor['data'] {
@@ -247,27 +285,28 @@ function decode(bytes: Uint8Array, dtype: SafetensorsType): SafetensorsTensor['d
     case 'F16':
       return halfToFloat(new Uint16Array(buffer));
     case 'BF16':
-      return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (bits) => bits << 16).buffer);
+      return bfloatToFloat(new Uint16Array(buffer));
     default:
       return bytes;
   }
 }
 
-/** IEEE 754 binary16 to binary32, exactly. */
-function halfToFloat(halves: Uint16Array): Float32Array {
-  const result = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) {
-    const bits = halves[i];
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 0x1f;
-    const fraction = bits & 0x3ff;
-    if (exponent === 0) {
-      result[i] = sign * fraction * 2 ** -24;
-    } else if (exponent === 31) {
-      result[i] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-    } else {
-      result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+/** The first key that an object's JSON has twice at its top, which JSON.parse takes the last of. */
+function repeatedKey(json: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') {
+      depth++;
+    } else if (token === '}' || token === ']') {
+      depth--;
+    } else if (depth === 1 && token.endsWith(':')) {
+      const key: string = JSON.parse(token.slice(0, -1));
+      if (seen.has(key)) {
+        return key;
+      }
+      seen.add(key);
     }
   }
-  return result;
+  return undefined;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/data/errors.js';
-import { readSafetensors, SafetensorsFile, writeSafetensors } from '../../src/model/safetensors.js';
+import { readSafetensors, SafetensorsFile, writeSafetensors } from '../../src/formats/safetensors.js';
 import { SHARED } from '../shared.js';
 
 let folder: string;
