@@ -1,6 +1,6 @@
 import { table } from 'arquero';
 import { Command } from 'commander';
-import type { EngineReport } from '../engines/engine.js';
+import type { EngineReport, Honours } from '../engines/engine.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 
@@ -21,8 +21,9 @@ async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
   const output = options.out !== undefined || options.format !== undefined ? tableOutput(options) : undefined;
   const { probeEngines, startEngine } = await import('../engines/index.js');
   const { measureProducts } = await import('../ops/rate.js');
-  const measure = async ({ device }: EngineReport, precision: 'f16' | 'f32') => {
-    const engine = await startEngine(device, { threads: options.threads, precision });
+  const measure = async ({ device, honours }: EngineReport & { honours: Honours }, precision: 'f16' | 'f32') => {
+    const threads = (options.threads ?? 0) > honours.threads ? undefined : options.threads;
+    const engine = await startEngine(device, { threads, precision });
     const gflops = await measureProducts().finally(() => engine.stop());
     return { description: engine.description, gflops };
   };
@@ -32,7 +33,7 @@ async function doctor(options: CommonOptions & OutputOptions): Promise<void> {
     if (report.usable) {
       try {
         Object.assign(finding, await measure(report, 'f32'));
-        if (report.device === 'webgpu') {
+        if (report.honours.precisions.includes('f16')) {
           // Whoever has no matrix units refuses to start so.
           const half = await measure(report, 'f16').catch(() => undefined);
           finding.description = half?.description ?? finding.description;

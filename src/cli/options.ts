@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { PRECISIONS, type Precision } from '../engines/engine.js';
+import { DEVICES, type Device, PRECISIONS, type Precision } from '../engines/engine.js';
 
 /** What every command takes, and the ones that only make sense for some. */
 export interface CommonOptions {
@@ -10,12 +10,10 @@ export interface CommonOptions {
   /** Seed of everything random. */
   seed: number;
   /** Engine to compute on. */
-  device: (typeof DEVICES)[number];
+  device: Device | 'auto';
   /** CPU threads; all cores when absent. */
   threads?: number;
 }
-
-export const DEVICES = ['auto', 'cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 
 /** Adds `--quiet` and `--debug`, and those of `--seed`, `--device` and `--threads` that are named. */
 export function addCommonOptions(command: Command, ...names: ('seed' | 'device' | 'threads')[]): Command {
@@ -23,7 +21,9 @@ export function addCommonOptions(command: Command, ...names: ('seed' | 'device' 
     command.option('--seed <n>', 'seed of everything random', wholeNumber(0, 2 ** 32 - 1), 0);
   }
   if (names.includes('device')) {
-    command.addOption(new Option('--device <name>', 'engine to compute on').choices(DEVICES).default('auto'));
+    command.addOption(
+      new Option('--device <name>', 'engine to compute on').choices(['auto', ...DEVICES]).default('auto'),
+    );
   }
   if (names.includes('threads')) {
     command.option('--threads <n>', 'CPU threads (default: all cores)', wholeNumber(1, 1024));

@@ -1,7 +1,7 @@
 import { table } from 'arquero';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
-import type { KernelTimes } from '../engines/webgpu/profile.js';
+import type { Engine, KernelTimes } from '../engines/engine.js';
 import { newConfig, PRESETS } from '../model/config.js';
 import {
   addCommonOptions,
@@ -43,7 +43,7 @@ async function profile(options: ProfileOptions): Promise<void> {
   const output = tableOutput(options);
   const { startEngine } = await import('../engines/index.js');
   const engine = await startEngine('webgpu', { precision: options.precision });
-  const times = await measure(options).finally(() => engine.stop());
+  const times = await measure(engine, options).finally(() => engine.stop());
   const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   if (!options.quiet) {
     process.stderr.write(`${engine.description}: ${(total / options.steps).toPrecision(4)} ms a step\n`);
@@ -64,18 +64,14 @@ async function profile(options: ProfileOptions): Promise<void> {
 }
 
 /** Times of the kernels of some training steps on random tokens. */
-async function measure({ preset, batch, length, steps, seed }: ProfileOptions): Promise<KernelTimes[]> {
-  const [tf, { Random }, { createModel }, { Optimizer }, { PAPER_OPTIMIZER }, { trainingStep }] = await Promise.all([
-    import('@tensorflow/tfjs-core'),
+async function measure(engine: Engine, { preset, batch, length, steps, seed }: ProfileOptions): Promise<KernelTimes[]> {
+  const [{ Random }, { createModel }, { Optimizer }, { PAPER_OPTIMIZER }, { trainingStep }] = await Promise.all([
     import('../data/random.js'),
     import('../model/model.js'),
     import('../training/optimizer.js'),
     import('../training/recipe.js'),
     import('../training/step.js'),
   ]);
-  const backend = tf.backend() as unknown as {
-    measureKernels(compute: () => Promise<unknown>): Promise<KernelTimes[]>;
-  };
   const model = createModel(newConfig({ ...PRESETS[preset], length }), seed);
   const optimizer = new Optimizer(model.trainable, PAPER_OPTIMIZER);
   const random = new Random(seed);
@@ -87,13 +83,11 @@ async function measure({ preset, batch, length, steps, seed }: ProfileOptions): 
   for (let i = 0; i < 2; i++) {
     await step();
   }
-  return backend
-    .measureKernels(async () => {
-      for (let i = 0; i < steps; i++) {
-        await step();
-      }
-    })
-    .catch((error: Error) => {
-      throw new InputError(`profile: ${error.message}`);
-    });
+  return engine.measureKernels!(async () => {
+    for (let i = 0; i < steps; i++) {
+      await step();
+    }
+  }).catch((error: Error) => {
+    throw new InputError(`profile: ${error.message}`);
+  });
 }

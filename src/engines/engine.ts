@@ -1,4 +1,6 @@
+import type * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
+import type { Step, StepInput } from './steps.js';
 
 /** Where tensors can live, as `--device` names it. */
 export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
@@ -35,6 +37,15 @@ export interface EngineMemory {
   limit: number;
 }
 
+/** What the runs of one kernel took. */
+export interface KernelTimes {
+  name: string;
+  runs: number;
+  milliseconds: number;
+  flops: number;
+  bytes: number;
+}
+
 /** An engine that runs: the tfjs backend of that name is the current one. */
 export interface Engine {
   device: Device;
@@ -42,10 +53,29 @@ export interface Engine {
   backend: string;
   /** For people: the processor, instruction set, threads, … */
   description: string;
+  /** Of the operands of its matrix products. */
+  precision: Exclude<Precision, 'auto'>;
+  /** The tokens of a pass of inference that suit it: a processor's caches want few, a GPU wants many at once. */
+  tokensPerPass: number;
+  /** Elements of the largest tensor that a pass should make: every GPU binds 128 MiB, and some no more. */
+  largestTensor: number;
   /** Where the engine keeps count. */
   memory?(): EngineMemory;
-  /** Ends its threads and device handles, so that the process can exit. */
+  /** Where the engine records steps: see `replay`. */
+  replay?(owner: object, key: string, inputs: Record<string, StepInput>, seeds: number[], step: Step): tf.Tensor;
+  /** Times of the kernels that `compute` runs, where the engine can tell them. */
+  measureKernels?(compute: () => Promise<unknown>): Promise<KernelTimes[]>;
+  /** Ends its threads and device handles, so that the process can exit. What was made on it computes no more. */
   stop(): Promise<void>;
+}
+
+/** Which of `EngineOptions` a kind of engine can honour; it is never started with others. */
+export interface Honours {
+  /** The most threads that it can be told to use; 0 where there is nothing to tell. */
+  threads: number;
+  precisions: readonly Exclude<Precision, 'auto'>[];
+  /** Whether it keeps to a limit of memory. */
+  maxMemory: boolean;
 }
 
 /** What `doctor` shows of an engine. */
@@ -64,6 +94,7 @@ export interface EngineReport {
 /** A kind of engine: what its folder exports. */
 export interface EngineKind {
   device: Device;
+  honours: Honours;
   probe(): Promise<EngineReport>;
   /** Starts it and makes it tfjs's current backend. Throws InputError where it cannot. */
   start(options: EngineOptions): Promise<Engine>;

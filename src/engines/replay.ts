@@ -1,22 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { runningEngine } from './running.js';
+import { type Step, type StepInput, toTensors } from './steps.js';
 
-/** An input of a step: values that become a tensor, int32 or float32. */
-export interface StepInput {
-  values: Int32Array | Float32Array;
-  shape: number[];
-}
-
-/** What a step computes from: its inputs as tensors, by name. */
-export type Step = (inputs: Record<string, tf.Tensor>) => tf.Tensor;
-
-/** What a tfjs backend has that records steps. */
-interface Replaying {
-  replay?(owner: object, key: string, inputs: Record<string, StepInput>, seeds: number[], step: Step): tf.Tensor;
-}
+export { type Step, type StepInput, toTensors } from './steps.js';
 
 /** Whether the engine records steps. It then pays to make the shapes of inputs few. */
 export function canReplay(): boolean {
-  return (tf.backend() as Replaying).replay !== undefined;
+  return runningEngine()?.replay !== undefined;
 }
 
 /**
@@ -35,16 +25,5 @@ export function replay(
   seeds: number[],
   step: Step,
 ): tf.Tensor {
-  const backend = tf.backend() as Replaying;
-  return backend.replay?.(owner, key, inputs, seeds, step) ?? tf.tidy(() => step(toTensors(inputs)));
-}
-
-/** Inputs as tensors. */
-export function toTensors(inputs: Record<string, StepInput>): Record<string, tf.Tensor> {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, { values, shape }]) => [
-      name,
-      tf.tensor(values, shape, values instanceof Float32Array ? 'float32' : 'int32'),
-    ]),
-  );
+  return runningEngine()?.replay?.(owner, key, inputs, seeds, step) ?? tf.tidy(() => step(toTensors(inputs)));
 }

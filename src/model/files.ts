@@ -4,6 +4,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { ALPHABETS, type Alphabet, readVocabulary, writeVocabulary } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
+import { ensureEngine } from '../engines/index.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
 import { SafetensorsFile, type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
 import { type ModelConfig, parseConfig } from './config.js';
@@ -15,11 +16,13 @@ const WEIGHTS = 'model.safetensors';
 const VOCABULARY = 'vocab.txt';
 
 /**
- * Loads a model folder, ours or a Hugging Face ESM's: config.json, model.safetensors, vocab.txt.
+ * Loads a model folder, ours or a Hugging Face ESM's: config.json, model.safetensors, vocab.txt. Where no engine runs it
+ * starts the default one, which is then the model's `engine`, to stop at the end.
  * @throws InputError naming the file, and the tensor where one is missing or of another shape than its configuration
  */
 export async function loadModel(folder: string): Promise<LanguageModel> {
   const { config, alphabet } = await readModelConfig(folder);
+  await ensureEngine();
   const file = SafetensorsFile.open(join(folder, WEIGHTS));
   const parameters = new Map<string, tf.Variable>();
   try {

@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ALPHABETS, type Alphabet } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
+import type { Engine } from '../engines/engine.js';
+import { assertComputes, requireEngine } from '../engines/running.js';
 import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
 import { linear } from '../ops/linear.js';
 import { recompute } from '../ops/recompute.js';
@@ -32,6 +34,8 @@ export interface EncodeOptions {
  * the attention that its configuration names. Shapes: B sequences, L tokens, D hidden, V tokens in the vocabulary.
  */
 export class LanguageModel {
+  /** Where its parameters are; it computes there alone. */
+  readonly engine: Engine;
   private readonly attention: Attention;
   /** The LayerNorm before each block, and the last one. */
   private readonly normNames: string[];
@@ -39,6 +43,7 @@ export class LanguageModel {
   /**
    * Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. `attention`
    * replaces the configuration's kind, for those who try out one of their own.
+   * @throws InputError where no engine runs
    */
   constructor(
     readonly config: ModelConfig,
@@ -46,6 +51,7 @@ export class LanguageModel {
     readonly alphabet: Alphabet = ALPHABETS[config.alphabet ?? 'protein'],
     attention?: Attention,
   ) {
+    this.engine = requireEngine();
     this.attention = attention ?? createAttention(config);
     this.normNames = [...Array(config.num_hidden_layers).keys()]
       .map((i) => `layers.${i}.attention.norm`)
@@ -61,9 +67,10 @@ export class LanguageModel {
    * The encoder.
    * @param ids [B, L] int32; <pad> may follow a sequence's end
    * @returns [B, L, D] after the last LayerNorm; rows of padding carry no meaning
-   * @throws InputError where L exceeds the model's positions
+   * @throws InputError where L exceeds the model's positions, or the model's engine was stopped
    */
   encode(ids: tf.Tensor2D, options: EncodeOptions = {}): tf.Tensor3D {
+    assertComputes(this.engine);
     const { config } = this;
     const [batch, length] = ids.shape;
     if (length > maxLength(config)) {
@@ -154,6 +161,7 @@ export class LanguageModel {
    * @returns logits [N, V]
    */
   predict(rows: tf.Tensor2D): tf.Tensor2D {
+    assertComputes(this.engine);
     return tf.tidy(() => {
       const inner = this.dense(rows, 'head.dense', 'gelu');
       const normed = this.norm(inner, 'head.norm');
@@ -247,8 +255,12 @@ function repeatQueries(fused: tf.Tensor): tf.Tensor {
   return tf.concat([queries, queries, values], 1);
 }
 
-/** A new model with random weights; the same for the same seed. */
+/**
+ * A new model with random weights; the same for the same seed.
+ * @throws InputError where no engine runs
+ */
 export function createModel(config: ModelConfig, seed: number): LanguageModel {
+  requireEngine();
   const random = new Random(seed);
   const parameters = new Map<string, tf.Variable>();
   for (const { name, shape, trainable, initialise } of parameterSpecs(config)) {

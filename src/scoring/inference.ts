@@ -113,16 +113,10 @@ export async function* readLogProbabilities(
   yield* complete();
 }
 
-/**
- * A GPU wants many tokens at once, but no tensor above the 128 MiB that every GPU binds; a processor's caches want few.
- */
-export function defaultTokensPerBatch({ config }: LanguageModel): number {
-  const few = 4_096;
-  if (tf.getBackend() !== 'webgpu' && tf.getBackend() !== 'tensorflow') {
-    return few;
-  }
+/** As many tokens as suit the model's engine, and as its largest tensor takes. */
+export function defaultTokensPerBatch({ config, engine }: LanguageModel): number {
   const widest = Math.max(config.intermediate_size, 3 * config.hidden_size);
-  return Math.max(few, Math.min(16 * few, Math.floor(2 ** 25 / widest)));
+  return Math.min(engine.tokensPerPass, Math.max(4_096, Math.floor(engine.largestTensor / widest)));
 }
 
 /** For each length, the views of a sequence of so many tokens; see `WindowOptions`. */

@@ -12,6 +12,7 @@ const INSTALL = 'install g++ or clang, then run npm rebuild protein-lm';
 /** The CPU engine: tfjs's `cpu` backend with its hot kernels, and those of src/ops, replaced by C++ ones. */
 export const cpu: EngineKind = {
   device: 'cpu',
+  honours: { threads: 1024, precisions: ['f32'], maxMemory: true },
   async probe() {
     try {
       loadAddon();
@@ -38,6 +39,9 @@ export const cpu: EngineKind = {
       device: 'cpu',
       backend: BACKEND_NAME,
       description: describe(maxMemory),
+      precision: 'f32',
+      tokensPerPass: 4_096,
+      largestTensor: Infinity,
       memory: () => pool.memory(),
       async stop() {},
     };

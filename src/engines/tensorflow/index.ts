@@ -29,6 +29,7 @@ function find(): { name: string; folder: string; built: boolean } | undefined {
 /** TensorFlow's own kernels through tfjs-node, where that is installed: CUDA, or the CPU. */
 export const tensorflow: EngineKind = {
   device: 'tensorflow',
+  honours: { threads: 0, precisions: ['f32'], maxMemory: false },
   async probe() {
     const found = find();
     if (found?.built) {
@@ -58,6 +59,9 @@ export const tensorflow: EngineKind = {
       device: 'tensorflow',
       backend: 'tensorflow',
       description: `TensorFlow ${version} (${found.name})`,
+      precision: 'f32',
+      tokensPerPass: 65_536,
+      largestTensor: 2 ** 25,
       async stop() {},
     };
   },

@@ -7,6 +7,7 @@ import { registerMatMul } from './matMul.js';
 /** tfjs's WebAssembly backend: one thread, SIMD, everywhere. */
 export const wasm: EngineKind = {
   device: 'wasm',
+  honours: { threads: 1, precisions: ['f32'], maxMemory: false },
   async probe() {
     return { device: 'wasm', usable: true, automatic: true, description: 'WebAssembly SIMD, 1 thread' };
   },
@@ -22,6 +23,9 @@ export const wasm: EngineKind = {
       device: 'wasm',
       backend: 'wasm',
       description: 'WebAssembly SIMD, 1 thread',
+      precision: 'f32',
+      tokensPerPass: 4_096,
+      largestTensor: Infinity,
       async stop() {},
     };
   },

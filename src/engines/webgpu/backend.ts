@@ -2,12 +2,12 @@ import { setImmediate } from 'node:timers/promises';
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { DeviceLostError } from '../engine.js';
-import { type Step, type StepInput, toTensors } from '../replay.js';
+import { DeviceLostError, type KernelTimes } from '../engine.js';
+import { type Step, type StepInput, toTensors } from '../steps.js';
 import { BufferPool } from './bufferPool.js';
 import { toFloats } from './kernels/launch.js';
 import type { MatrixUnits } from './kernels/matrixUnits.js';
-import { type KernelTimes, Profile } from './profile.js';
+import { Profile } from './profile.js';
 import { type Dispatch, Recording } from './recording.js';
 
 /** One tensor's values in tfjs's WebGPU backend: on the GPU (`resource`), or not yet uploaded (`values`). */

@@ -6,6 +6,7 @@ import { describeAdapter, findAdapter, isSoftware, openDevice } from './adapter.
 /** Any GPU that Dawn reaches (Vulkan, Metal, Direct3D 12): tfjs's WebGPU backend with our WGSL kernels. */
 export const webgpu: EngineKind = {
   device: 'webgpu',
+  honours: { threads: 0, precisions: ['f16', 'f32'], maxMemory: false },
   async probe() {
     const found = await findAdapter();
     if (!('adapter' in found)) {
@@ -59,6 +60,11 @@ export async function startOn(
     device: 'webgpu',
     backend: 'webgpu',
     description: `${description}, ${products}`,
+    precision: backend.matrixUnits ? 'f16' : 'f32',
+    tokensPerPass: 65_536,
+    largestTensor: 2 ** 25,
+    replay: (...step) => backend.replay(...step),
+    measureKernels: (compute) => backend.measureKernels(compute),
     async stop() {
       tf.removeBackend('webgpu');
       if (held) {

@@ -1,13 +1,5 @@
+import type { KernelTimes } from '../engine.js';
 import type { Dispatch } from './recording.js';
-
-/** What the runs of one kernel took. */
-export interface KernelTimes {
-  name: string;
-  runs: number;
-  milliseconds: number;
-  flops: number;
-  bytes: number;
-}
 
 // Times in one query set: two for each kernel's run.
 const TIMES = 4096;
