@@ -7,20 +7,29 @@ import { InputError } from '../data/errors.js';
 import type { ProteinRecord } from '../data/proteins.js';
 import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/contacts.js';
 import type { LanguageModel } from '../model/model.js';
+import type { Chain } from '../structures/structure.js';
+import { printWarnings } from './data.js';
 import { UsageError } from './errors.js';
-import { fitting, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
+import {
+  addChainOptions,
+  type ChainOptions,
+  fitting,
+  oneModelOption,
+  openModel,
+  readAllSequences,
+  structureOptions,
+} from './interpretOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, givenFlags, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
 import { createProgress } from './progress.js';
 
-interface ContactOptions extends CommonOptions, OutputOptions {
+interface ContactOptions extends CommonOptions, OutputOptions, ChainOptions {
   model: string;
   fit?: boolean;
   head?: string;
   top?: number;
   all?: boolean;
-  chain?: string;
   precision?: boolean;
   minSeparation: number;
   inversePenalty?: number;
@@ -29,10 +38,11 @@ interface ContactOptions extends CommonOptions, OutputOptions {
 /** Options that choose the pairs of the table. */
 const PAIRS = ['top', 'all', 'minSeparation'];
 
-const STRUCTURE = /\.(pdb|ent|cif|mmcif)(\.gz)?$/i;
+/** Ends of the names of structure files. */
+const STRUCTURE = /\.(pdb\d*|ent|pdbx|cif|mmcif|bcif)(\.gz)?$/i;
 
 interface Protein extends ProteinRecord {
-  known?: KnownContacts;
+  known?: KnownContacts & { chain: Chain };
 }
 
 /** `protein-lm contacts`: residues in contact, from attention. */
@@ -43,7 +53,7 @@ export function contactsCommand(): Command {
         "checkpoint's own contact_head, or one fitted with --fit. A structure among the inputs is also what its " +
         'prediction is judged by.',
     )
-    .argument('<inputs...>', 'proteins: FASTA files, or structures (.pdb, .ent, .cif, also .gz)')
+    .argument('<inputs...>', 'proteins: FASTA files, or structures (PDB, mmCIF, BinaryCIF, also .gz)')
     .addOption(oneModelOption().makeOptionMandatory())
     .option('--fit', 'fit the regression on the structures and write it to --head')
     .option(
@@ -52,12 +62,12 @@ export function contactsCommand(): Command {
       number(1e-9),
     )
     .option('--head <file>', 'the fitted regression, JSON (default: contact_head.json in the model folder)')
-    .option('--chain <id>', 'chain of the structures (default: the first of each)')
     .option('--top <n>', 'pairs of each protein (default: as many as it has residues)', wholeNumber(1))
     .option('--all', 'all pairs')
     .option('--min-separation <n>', 'least distance in sequence', wholeNumber(1), 6)
     .option('--precision', 'a table of the precision at L, L/2 and L/5 instead of the pairs')
     .action((inputs: string[], options: ContactOptions) => contacts(inputs, options, command));
+  addChainOptions(command, 'chain of the structures (default: the first of each)');
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
   return addExamples(
@@ -96,7 +106,7 @@ async function contacts(inputs: string[], options: ContactOptions, command: Comm
     throw new UsageError('--fit takes structures only: leave out the FASTA files');
   }
   if (options.precision && judged.length === 0) {
-    throw new UsageError('--precision needs structures among the inputs (.pdb, .cif)');
+    throw new UsageError('--precision needs structures among the inputs (.pdb, .cif, .bcif)');
   }
   const { model, stop } = await openModel(options.model, options);
   if (options.fit) {
@@ -110,19 +120,25 @@ async function contacts(inputs: string[], options: ContactOptions, command: Comm
 }
 
 async function readInputs(inputs: string[], options: ContactOptions): Promise<Protein[]> {
-  const { contactPairs, readChain } = await import('../structures/structure.js');
-  const names = shortNames(inputs.filter((path) => STRUCTURE.test(path)).map(stem));
+  const { contactPairs, isStructureFile, readChain } = await import('../structures/structure.js');
+  const { Warnings } = await import('../data/warnings.js');
+  const structures = new Set(inputs.filter(isStructureFile));
+  const names = shortNames([...structures].map(stem));
+  const warnings = new Warnings();
   const proteins: Protein[] = [];
   for (const path of inputs) {
-    if (STRUCTURE.test(path)) {
-      const chain = readChain(path, options.chain);
-      const known = { sequence: chain.sequence, contacts: contactPairs(chain) };
+    if (structures.has(path)) {
+      const chain = readChain(path, options.chain, { ...structureOptions(options), warnings });
+      const { sequence, residues } = chain;
+      const unresolved = new Set([...residues.keys()].filter((i) => residues[i].position === undefined));
+      const known = { sequence, contacts: contactPairs(chain), unresolved, chain };
       const id = `${names.get(stem(path))}_${chain.id}`;
-      proteins.push({ id, description: id, sequence: chain.sequence, file: path, line: 1, known });
+      proteins.push({ id, description: id, sequence, file: path, line: 1, known });
     } else {
       append(proteins, await readAllSequences(path));
     }
   }
+  printWarnings(warnings);
   const files = new Map<string, string>();
   for (const { id, file } of proteins) {
     const other = files.get(id);
@@ -280,8 +296,12 @@ async function predict(
       probability: rows.map(({ probability }) => rounded(probability)),
       ...(proteins.some(({ known }) => known)
         ? {
+            number_i: rows.map(({ protein, i }) => protein.known?.chain.residues[i].number || null),
+            number_j: rows.map(({ protein, j }) => protein.known?.chain.residues[j].number || null),
             contact: rows.map(({ protein, i, j }) =>
-              protein.known ? Number(contactsOf.get(protein)!.has(i * protein.sequence.length + j)) : null,
+              protein.known && !isUnresolved(protein.known, i, j)
+                ? Number(contactsOf.get(protein)!.has(i * protein.sequence.length + j))
+                : null,
             ),
           }
         : {}),
@@ -295,6 +315,11 @@ async function predict(
       process.stderr.write(`${id}: precision at L for |i - j| >= ${separation}: ${precision.toFixed(3)}\n`);
     }
   }
+}
+
+/** Whether a pair's contact is not known, since a residue of it was not resolved. */
+function isUnresolved({ unresolved }: KnownContacts, i: number, j: number): boolean {
+  return unresolved !== undefined && (unresolved.has(i) || unresolved.has(j));
 }
 
 function rounded(value: number): number | null {

@@ -1,13 +1,38 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { AlphabetName } from '../data/alphabet.js';
 import type { SequenceRecord } from '../data/letters.js';
 import type { ReadingOptions } from '../data/reading.js';
 import type { LanguageModel } from '../model/model.js';
-import type { CommonOptions } from './options.js';
+import type { StructureOptions } from '../structures/structure.js';
+import { type CommonOptions, wholeNumber } from './options.js';
 
 /** `--model`, one of it. */
 export function oneModelOption(): Option {
   return new Option('--model <folder>', 'run or model folder, ours or a Hugging Face ESM');
+}
+
+/** Which chain of a structure file is read. */
+export interface ChainOptions {
+  chain?: string;
+  chainNames?: 'author' | 'label';
+  modelNumber?: number;
+}
+
+/** Adds the options of `ChainOptions`. */
+export function addChainOptions(command: Command, chain: string): Command {
+  return command
+    .option('--chain <id>', chain)
+    .addOption(
+      new Option('--chain-names <whose>', "mmCIF's names of chains that count: the author's or label_asym_id")
+        .choices(['author', 'label'])
+        .default('author'),
+    )
+    .option('--model-number <n>', 'model of a structure with several (default: the first)', wholeNumber(0));
+}
+
+/** `ChainOptions` as `readStructure` takes them. */
+export function structureOptions({ chainNames, modelNumber }: ChainOptions): StructureOptions {
+  return { chains: chainNames, model: modelNumber };
 }
 
 /** Parses `1,3-5` as [0, 2, 3, 4]: people count layers and heads from 1, the library from 0. */

@@ -8,17 +8,16 @@ import type { Theme } from '../report/look.js';
 import type { Report } from '../report/page.js';
 import type { ScoredVariant, TrainingLine } from '../report/reports.js';
 import { UsageError } from './errors.js';
-import { readAllSequences } from './interpretOptions.js';
+import { addChainOptions, type ChainOptions, readAllSequences, structureOptions } from './interpretOptions.js';
 import { addExamples, type CommonOptions } from './options.js';
 
-interface ReportOptions extends Pick<CommonOptions, 'quiet' | 'debug'> {
+interface ReportOptions extends Pick<CommonOptions, 'quiet' | 'debug'>, ChainOptions {
   out?: string;
   charts?: string;
   theme: Theme;
   fasta?: string;
   assay?: string;
   structure?: string;
-  chain?: string;
   sequence?: string;
 }
 
@@ -42,12 +41,12 @@ export function reportCommand(): Command {
     .addOption(new Option('--theme <name>', 'colours of --charts').choices(['light', 'dark']).default('light'))
     .option('--fasta <file>', 'the proteins or nucleotides of a table, for the letters that it does not name')
     .option('--assay <file>', 'measured values of the variants, to compare the scores with')
-    .option('--structure <file>', 'structure to lay under contacts (.pdb, .cif)')
-    .option('--chain <id>', 'its chain (default: the first)')
+    .option('--structure <file>', 'structure to lay under contacts (PDB, mmCIF, BinaryCIF)')
     .option('--sequence <id>', `only this protein (a page shows at most ${MOST_PROTEINS})`)
     .option('--quiet', 'do not list the files that are written')
     .option('--debug', 'show the stack trace of an error')
     .action(report);
+  addChainOptions(command, 'chain of --structure (default: the first)');
   return addExamples(
     command,
     'protein-lm report runs/first',
@@ -330,7 +329,10 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
   const { contactsReport } = await import('../report/reports.js');
   const columns = cells(table);
   const [i, j, probability] = [columns.i, columns.j, columns.probability].map(numbers);
-  const chain = options.structure === undefined ? undefined : readChain(options.structure, options.chain);
+  const chain =
+    options.structure === undefined
+      ? undefined
+      : readChain(options.structure, options.chain, structureOptions(options));
   const sequences = await sequencesOf(options);
   const groups = rowsByProtein(columns, table.numRows(), withoutExtension(basename(path)));
   const chosen = choose(groups, path, options);

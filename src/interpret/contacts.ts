@@ -141,6 +141,8 @@ export function symmetriseAndCorrect(map: Float32Array, n: number): Float32Array
 export interface KnownContacts {
   sequence: string;
   contacts: readonly (readonly [i: number, j: number])[];
+  /** Residues (0-based) without coordinates: whether they are in contact is not known. */
+  unresolved?: ReadonlySet<number>;
 }
 
 /** C of the fit for a model's maps, where none is asked for. */
@@ -149,8 +151,8 @@ export function defaultInversePenalty({ config }: LanguageModel): number {
 }
 
 /**
- * Fits the regression on structures: L1-penalised, ‖w‖₁ + C Σ loss with a free bias, over pairs at least 6 apart. Of a
- * large structure's pairs without a contact a sample stands for all, with weights.
+ * Fits the regression on structures: L1-penalised, ‖w‖₁ + C Σ loss with a free bias, over pairs at least 6 apart whose
+ * residues are resolved. Of a large structure's pairs without a contact a sample stands for all, with weights.
  * @param maps the maps of a protein, one after the other: [n × n] over its residues; by default the model's own
  */
 export async function fitContactHead(
@@ -218,11 +220,11 @@ interface Pairs {
   weight: Float64Array;
 }
 
-function samplePairs({ sequence, contacts }: KnownContacts, random: Random): Pairs {
+function samplePairs(known: KnownContacts, random: Random): Pairs {
+  const { sequence, contacts, unresolved } = known;
   const n = sequence.length;
   const inContact = new Set(contacts.map(([i, j]) => i * n + j));
-  const reach = Math.max(0, n - MINIMUM_SEPARATION);
-  const others = (reach * (reach + 1)) / 2 - inContact.size;
+  const others = countPairs(known, MINIMUM_SEPARATION) - inContact.size;
   const share = Math.min(1, NON_CONTACTS / others);
   const pairs: Pairs & { contacts: number[]; weights: number[] } = {
     rows: [],
@@ -233,7 +235,13 @@ function samplePairs({ sequence, contacts }: KnownContacts, random: Random): Pai
     weights: [],
   };
   for (let i = 0; i < n; i++) {
+    if (unresolved?.has(i)) {
+      continue;
+    }
     for (let j = i + MINIMUM_SEPARATION; j < n; j++) {
+      if (unresolved?.has(j)) {
+        continue;
+      }
       const contact = inContact.has(i * n + j);
       if (!contact && share < 1 && random.uniform() >= share) {
         continue;
@@ -247,6 +255,18 @@ function samplePairs({ sequence, contacts }: KnownContacts, random: Random): Pai
   return { ...pairs, contact: Uint8Array.from(pairs.contacts), weight: Float64Array.from(pairs.weights) };
 }
 
+/** Pairs of resolved residues at least `separation` apart. */
+function countPairs({ sequence, unresolved }: KnownContacts, separation: number): number {
+  const n = sequence.length;
+  let pairs = 0;
+  let before = 0;
+  for (let j = separation; j < n; j++) {
+    before += unresolved?.has(j - separation) ? 0 : 1;
+    pairs += unresolved?.has(j) ? 0 : before;
+  }
+  return pairs;
+}
+
 export interface PredictedContact {
   /** 0-based, i < j. */
   i: number;
@@ -254,17 +274,23 @@ export interface PredictedContact {
   probability: number;
 }
 
-/** The most probable contacts at least `separation` apart, strongest first. */
+/**
+ * The most probable contacts at least `separation` apart, strongest first.
+ * @param without residues (0-based) whose pairs do not count
+ */
 export function topContacts(
   probabilities: Float32Array,
   n: number,
   count: number,
   separation = MINIMUM_SEPARATION,
+  without?: ReadonlySet<number>,
 ): PredictedContact[] {
   const pairs: number[] = [];
   for (let i = 0; i < n; i++) {
     for (let j = i + separation; j < n; j++) {
-      pairs.push(i * n + j);
+      if (!without?.has(i) && !without?.has(j)) {
+        pairs.push(i * n + j);
+      }
     }
   }
   pairs.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
@@ -285,17 +311,21 @@ export interface ContactPrecision {
   random: number;
 }
 
-/** Precision at L, L/2 and L/5 for |i − j| ≥ 6 and for long range, |i − j| ≥ 24. */
+/**
+ * Precision at L, L/2 and L/5 for |i − j| ≥ 6 and for long range, |i − j| ≥ 24. L counts the resolved residues, and
+ * pairs of others are left out.
+ */
 export function contactPrecision(probabilities: Float32Array, known: KnownContacts): ContactPrecision[] {
+  const { unresolved } = known;
   const n = known.sequence.length;
+  const resolved = n - (unresolved?.size ?? 0);
   const inContact = new Set(known.contacts.map(([i, j]) => i * n + j));
   return [MINIMUM_SEPARATION, 24].flatMap((separation) => {
-    const reach = Math.max(0, n - separation);
-    const possible = (reach * (reach + 1)) / 2;
+    const possible = countPairs(known, separation);
     const contacts = known.contacts.filter(([i, j]) => j - i >= separation).length;
-    const ranked = topContacts(probabilities, n, n, separation);
+    const ranked = topContacts(probabilities, n, resolved, separation, unresolved);
     return ([1, 2, 5] as const).map((part): ContactPrecision => {
-      const chosen = ranked.slice(0, Math.floor(n / part));
+      const chosen = ranked.slice(0, Math.floor(resolved / part));
       const right = chosen.filter(({ i, j }) => inContact.has(i * n + j)).length;
       return {
         separation,

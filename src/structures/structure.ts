@@ -1,106 +1,68 @@
-import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { constants, gunzipSync } from 'node:zlib';
 import { InputError } from '../data/errors.js';
+import { Warnings } from '../data/warnings.js';
+import type { AtomSite, StructureAtom, StructureFile } from './atoms.js';
+import { isMessagePack, parseBinaryCif } from './binaryCif.js';
+import { parseCif, structureOf } from './cif.js';
+import { refusalOf } from './foreign.js';
+import { readPdb } from './pdb.js';
+import { residuesOf } from './residues.js';
 
-/** One atom of a residue. */
-export interface StructureAtom {
-  /** As the file names it: CA, CB, OXT. */
-  name: string;
-  /** Symbol in upper case; empty where the file has none. */
-  element: string;
-  /** In ångström. */
-  position: readonly [x: number, y: number, z: number];
-}
+export type { StructureAtom } from './atoms.js';
 
 /** One residue of a chain: its letter, its atoms, and the one that stands for its side chain, in ångström. */
 export interface StructureResidue {
   letter: string;
   /** The chemical component's name: ALA, MSE. */
   name: string;
-  /** Number in the file, with its insertion code. */
+  /** Number in the file, with its insertion code; empty where it is not resolved and the file has no number for it. */
   number: string;
   /** Cβ, for glycine (and where Cβ is missing) Cα; undefined where neither was resolved. */
   position?: readonly [x: number, y: number, z: number];
-  /** The atoms of one conformation, in the file's order, hydrogens with them. */
+  /** The atoms of one conformation, in the file's order, hydrogens with them; none where it is not resolved. */
   atoms: readonly StructureAtom[];
 }
 
-/** One chain of a structure: the residues that its file has coordinates for, in its order. */
+/** One chain of a structure: the residues that it consists of, in their order, also those without coordinates. */
 export interface Chain {
   id: string;
   residues: readonly StructureResidue[];
-  /** One letter a residue; X where the residue is not a standard one and not one of the usual modifications. */
+  /** One letter a residue, of a modified one its parent's; X where there is none. */
   sequence: string;
+}
+
+export interface StructureOptions {
+  /** Number of the model (PDB's MODEL, mmCIF's `pdbx_PDB_model_num`); default: the first of the file. */
+  model?: number;
+  /** Which of mmCIF's two names of a chain is its id: the author's (default), or the archive's `label_asym_id`. */
+  chains?: 'author' | 'label';
+  /** Takes residues that are read as X. */
+  warnings?: Warnings;
 }
 
 /** Two residues are in contact when their Cβ are closer than this, in ångström (as in CASP). */
 export const CONTACT_DISTANCE = 8;
 
-const LETTERS: Readonly<Record<string, string>> = {
-  ALA: 'A',
-  ARG: 'R',
-  ASN: 'N',
-  ASP: 'D',
-  CYS: 'C',
-  GLN: 'Q',
-  GLU: 'E',
-  GLY: 'G',
-  HIS: 'H',
-  ILE: 'I',
-  LEU: 'L',
-  LYS: 'K',
-  MET: 'M',
-  PHE: 'F',
-  PRO: 'P',
-  SER: 'S',
-  THR: 'T',
-  TRP: 'W',
-  TYR: 'Y',
-  VAL: 'V',
-  SEC: 'U',
-  PYL: 'O',
-  // Modified residues that crystallographers write into protein chains, by what they were made of.
-  MSE: 'M',
-  SEP: 'S',
-  TPO: 'T',
-  PTR: 'Y',
-  CSO: 'C',
-  CME: 'C',
-  OCS: 'C',
-  CSD: 'C',
-  KCX: 'K',
-  MLY: 'K',
-  M3L: 'K',
-  HYP: 'P',
-  PCA: 'E',
-  CGU: 'E',
-  HIC: 'H',
-  MEN: 'N',
-  ALY: 'K',
-  CAS: 'C',
-};
-
-interface Atom extends StructureAtom {
-  model: string;
-  chain: string;
-  number: string;
-  residue: string;
-  /** Alternative location; a residue takes the first that it has. */
-  alternative: string;
-  hetero: boolean;
-}
-
 /**
- * Reads the protein chains of a structure: PDB or mmCIF (by content), plain or gzip. The first model counts.
- * @throws InputError where the file has no atoms, or an atom's coordinates cannot be read (with its line)
+ * Reads the protein chains of a structure: PDB, mmCIF or BinaryCIF (by content), plain or gzip.
+ *
+ * - Residues are what the polymer consists of: by `label_seq_id` and the sequences of mmCIF; in PDB by SEQRES, and without
+ *   it by names, backbone and peptide bonds. Waters, ligands and caps are none, whatever record they are in.
+ * - A modified residue has its parent's letter: by the file (`_chem_comp`, MODRES), else the Chemical Component Dictionary.
+ * - Residues that were not resolved are listed, without atoms: by the file's sequence, else as X where the numbers jump
+ *   and no bond joins the neighbours.
+ * - Of alternative locations a residue has the one of highest occupancy, of equal ones the first.
+ *
+ * @throws InputError where the file has no protein, an atom's coordinates cannot be read, or the format is another one
  */
-export function readStructure(path: string): Chain[] {
+export function readStructure(path: string, options: StructureOptions = {}): Chain[] {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (error) {
     throw new InputError(
-      `${path}: cannot be read (${(error as NodeJS.ErrnoException).code}): give a PDB or mmCIF file`,
+      `${path}: cannot be read (${(error as NodeJS.ErrnoException).code}): give a PDB, mmCIF or BinaryCIF file`,
     );
   }
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
@@ -110,65 +72,117 @@ export function readStructure(path: string): Chain[] {
       throw new InputError(`${path}: damaged or truncated gzip: download it again`);
     }
   }
-  return parseStructure(bytes.toString('utf8'), path);
+  return parseStructure(bytes, path, options);
 }
 
-/** The chains in a PDB or mmCIF file's text; `where` names it in errors. */
-export function parseStructure(text: string, where: string): Chain[] {
-  const atoms = /^(data_|loop_|_atom_site\.)/m.test(text) ? cifAtoms(text, where) : pdbAtoms(text, where);
-  const chains = new Map<string, Map<string, StructureResidue & { atoms: StructureAtom[]; names: Set<string> }>>();
-  let model: string | undefined;
-  for (const atom of atoms) {
-    model ??= atom.model;
+/** The chains in the text of a PDB or mmCIF file, or the bytes of one or of a BinaryCIF file; `where` names it in errors. */
+export function parseStructure(content: string | Uint8Array, where: string, options: StructureOptions = {}): Chain[] {
+  const { warnings = new Warnings() } = options;
+  const file = parseFile(content, where, options.chains ?? 'author');
+  const models = [...new Set(file.atoms.map(({ model }) => model))];
+  const model = options.model === undefined ? models[0] : models.find((name) => Number(name) === options.model);
+  if (model === undefined && models.length > 0) {
+    throw new InputError(`${where}: no model ${options.model}: it has ${listed(models)}`);
+  }
+  const strands = new Map<string, AtomSite[]>();
+  for (const atom of file.atoms) {
     if (atom.model !== model) {
-      break;
-    }
-    const letter = LETTERS[atom.residue];
-    // Waters and ligands are no residues; a modified residue of a chain is.
-    if (atom.hetero && !letter) {
       continue;
     }
-    const residues = chains.get(atom.chain) ?? new Map();
-    chains.set(atom.chain, residues);
-    let residue = residues.get(atom.number);
-    if (!residue) {
-      residue = { letter: letter ?? 'X', name: atom.residue, number: atom.number, atoms: [], names: new Set() };
-      residues.set(atom.number, residue);
-    }
-    const { name, element, position } = atom;
-    if (residue.names.has(name)) {
-      continue;
-    }
-    residue.names.add(name);
-    residue.atoms.push({ name, element, position });
-    if (name === 'CB' || (name === 'CA' && !residue.names.has('CB'))) {
-      residue.position = position;
+    const key = `${atom.strand} ${atom.chain}`;
+    const strand = strands.get(key);
+    if (strand) {
+      strand.push(atom);
+    } else {
+      strands.set(key, [atom]);
     }
   }
-  const found = [...chains]
-    .map(([id, residues]): Chain => {
-      const list = [...residues.values()].map(({ names, ...residue }) => residue);
-      return { id, residues: list, sequence: list.map(({ letter }) => letter).join('') };
-    })
-    .filter(({ residues }) => residues.some(({ position }) => position));
+  const found = [...strands.values()].flatMap((atoms): Chain[] => {
+    const [{ chain: id, strand }] = atoms;
+    const residues = residuesOf(atoms, file, file.sequences.get(strand));
+    if (!residues.some(({ position }) => position)) {
+      return [];
+    }
+    for (const { letter, name, number } of residues) {
+      if (letter === 'X' && name !== '' && name !== 'UNK') {
+        warnings.add('residue without a known parent, read as X', `${where}, chain ${id}, ${name} ${number}`.trimEnd());
+      }
+    }
+    return [{ id, residues, sequence: residues.map(({ letter }) => letter).join('') }];
+  });
   if (found.length === 0) {
-    throw new InputError(`${where}: no protein atoms in it: give a PDB or mmCIF file`);
+    throw new InputError(`${where}: no protein atoms in it: give a PDB, mmCIF or BinaryCIF file of a protein`);
   }
   return found;
 }
 
+function parseFile(content: string | Uint8Array, where: string, chains: 'author' | 'label'): StructureFile {
+  if (typeof content !== 'string' && isMessagePack(content)) {
+    return cifFile(parseBinaryCif(content, where), where, chains);
+  }
+  const text = typeof content === 'string' ? content : new TextDecoder().decode(content);
+  const refusal = refusalOf(text, where);
+  if (refusal !== undefined) {
+    throw new InputError(refusal);
+  }
+  return /^(data_|loop_|_atom_site\.)/im.test(text)
+    ? cifFile(parseCif(text, where), where, chains)
+    : readPdb(text, where);
+}
+
+function cifFile(blocks: ReturnType<typeof parseCif>, where: string, chains: 'author' | 'label'): StructureFile {
+  const file = structureOf(blocks, where, chains);
+  if (!file) {
+    throw new InputError(
+      `${where}: CIF without the atoms of a structure (_atom_site): give an mmCIF or BinaryCIF file of a protein`,
+    );
+  }
+  return file;
+}
+
+/** The first ten names, and how many more there are. */
+function listed(names: string[]): string {
+  return names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
+}
+
 /**
  * One chain of a structure file.
- * @param id the chain's letter; default: the first
+ * @param id the chain's name; default: the first
  * @throws InputError naming the chains that there are
  */
-export function readChain(path: string, id?: string): Chain {
-  const chains = readStructure(path);
+export function readChain(path: string, id?: string, options: StructureOptions = {}): Chain {
+  const chains = readStructure(path, options);
   const chain = id === undefined ? chains[0] : chains.find((one) => one.id === id);
   if (!chain) {
     throw new InputError(`${path}: no chain ${id}: it has ${chains.map((one) => one.id).join(', ')}`);
   }
   return chain;
+}
+
+/** Whether a file is a structure, in a format that is read or not: by its name, or else by how it begins. */
+export function isStructureFile(path: string): boolean {
+  if (/\.(pdb\d*|ent|pdbx|cif|mmcif|bcif|pqr|mmtf|gro|mol2|sdf|mmjson|xml)(\.gz)?$/i.test(path)) {
+    return true;
+  }
+  let bytes: Buffer = Buffer.alloc(4096);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      bytes = bytes.subarray(0, readSync(file, bytes));
+    } finally {
+      closeSync(file);
+    }
+    if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+      bytes = gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH });
+    }
+  } catch {
+    // Whoever reads it as sequences says what is wrong.
+    return false;
+  }
+  return (
+    isMessagePack(bytes) ||
+    /^(HEADER|ATOM {2}|HETATM|CRYST1|data_|<\?xml)/m.test(bytes.toString('latin1').slice(0, 4000))
+  );
 }
 
 /**
@@ -191,116 +205,4 @@ export function contactPairs(chain: Chain, separation = 6, distance = CONTACT_DI
     }
   }
   return pairs;
-}
-
-/** Atoms of a PDB file: fixed columns (wwPDB format 3.3, ATOM and HETATM). */
-function* pdbAtoms(text: string, where: string): Generator<Atom> {
-  let model = '1';
-  let line = 0;
-  for (const record of text.split(/\r?\n/)) {
-    line++;
-    if (record.startsWith('MODEL ')) {
-      model = record.slice(10, 14).trim();
-    }
-    const hetero = record.startsWith('HETATM');
-    if (!hetero && !record.startsWith('ATOM  ')) {
-      continue;
-    }
-    const position = [record.slice(30, 38), record.slice(38, 46), record.slice(46, 54)].map(coordinate);
-    if (position.some(Number.isNaN)) {
-      throw new InputError(`${where}, line ${line}: an atom without coordinates: the file is damaged or no PDB file`);
-    }
-    yield {
-      model,
-      chain: record[21].trim() || 'A',
-      number: record.slice(22, 27).trim(),
-      residue: record.slice(17, 20).trim(),
-      name: record.slice(12, 16).trim(),
-      alternative: record[16].trim(),
-      element: record.slice(76, 78).trim().toUpperCase(),
-      hetero,
-      position: position as [number, number, number],
-    };
-  }
-}
-
-/** Atoms of an mmCIF file: the category _atom_site, with the author's names of chains and residues. */
-function* cifAtoms(text: string, where: string): Generator<Atom> {
-  const columns = new Map<string, number>();
-  let row: string[] = [];
-  let state: 'outside' | 'header' | 'rows' = 'outside';
-  for (const { value, quoted, line } of cifTokens(text)) {
-    const keyword = quoted ? '' : value.toLowerCase();
-    if (keyword.startsWith('_atom_site.')) {
-      columns.set(keyword.slice('_atom_site.'.length), columns.size);
-      state = 'header';
-      continue;
-    }
-    if (state === 'outside') {
-      continue;
-    }
-    if (keyword.startsWith('_') || keyword === 'loop_' || keyword.startsWith('data_')) {
-      if (state === 'rows') {
-        return;
-      }
-      continue;
-    }
-    state = 'rows';
-    row.push(value);
-    if (row.length < columns.size) {
-      continue;
-    }
-    const field = (...names: string[]): string => {
-      for (const name of names) {
-        const index = columns.get(name);
-        if (index !== undefined && row[index] !== '.' && row[index] !== '?') {
-          return row[index];
-        }
-      }
-      return '';
-    };
-    const position = ['cartn_x', 'cartn_y', 'cartn_z'].map((name) => coordinate(field(name)));
-    if (position.some(Number.isNaN)) {
-      throw new InputError(`${where}, line ${line}: an atom without coordinates: the file is damaged or no mmCIF file`);
-    }
-    yield {
-      model: field('pdbx_pdb_model_num') || '1',
-      chain: field('auth_asym_id', 'label_asym_id'),
-      number: field('auth_seq_id', 'label_seq_id') + field('pdbx_pdb_ins_code'),
-      residue: field('auth_comp_id', 'label_comp_id'),
-      name: field('auth_atom_id', 'label_atom_id'),
-      element: field('type_symbol').toUpperCase(),
-      alternative: field('label_alt_id'),
-      hetero: field('group_pdb') === 'HETATM',
-      position: position as [number, number, number],
-    };
-    row = [];
-  }
-}
-
-/** CIF's words: bare, in quotes, or between lines that begin with a semicolon (Hall, Allen and Brown 1991). */
-function* cifTokens(text: string): Generator<{ value: string; quoted: boolean; line: number }> {
-  const lines = text.split(/\r?\n/);
-  for (let at = 0; at < lines.length; at++) {
-    if (lines[at].startsWith(';')) {
-      const parts = [lines[at].slice(1)];
-      const line = at + 1;
-      while (++at < lines.length && !lines[at].startsWith(';')) {
-        parts.push(lines[at]);
-      }
-      yield { value: parts.join('\n'), quoted: true, line };
-      continue;
-    }
-    for (const match of lines[at].matchAll(/'((?:[^']|'(?=\S))*)'(?=\s|$)|"((?:[^"]|"(?=\S))*)"(?=\s|$)|#.*|\S+/g)) {
-      if (match[0].startsWith('#')) {
-        break;
-      }
-      const quotation = match[1] ?? match[2];
-      yield { value: quotation ?? match[0], quoted: quotation !== undefined, line: at + 1 };
-    }
-  }
-}
-
-function coordinate(text: string): number {
-  return text.trim() === '' ? Number.NaN : Number(text);
 }

@@ -346,7 +346,7 @@ describe('reports of what the commands write', { timeout: 240_000 }, () => {
     expect(stdout.trim().split('\n')).toHaveLength(7);
     await ok('contacts', structure, '--model', at('model'), '--head', at('head.json'), '--out', at('contacts.csv'));
     const rows = readFileSync(at('contacts.csv'), 'utf8').trim().split('\n');
-    expect(rows[0]).toBe('sequence_id,i,j,residue_i,residue_j,probability,contact');
+    expect(rows[0]).toBe('sequence_id,i,j,residue_i,residue_j,probability,number_i,number_j,contact');
     expect(rows).toHaveLength(1 + 56);
     await report('contacts.csv', 1, '--structure', structure);
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RESIDUE_AREAS, relativeAccessibility, solventAreas } from '../../src/structures/solvent.js';
-import { type Chain, parseStructure, readChain, type StructureAtom } from '../../src/structures/structure.js';
+import { type Chain, parseStructure, type StructureAtom } from '../../src/structures/structure.js';
 import { SHARED } from '../shared.js';
 
 const STRUCTURES = join(SHARED ?? '', 'data', 'structures');
@@ -90,7 +90,11 @@ function readReference(file: string): { chain: Chain; rows: Reference[] } {
   const rows = lines.map((line) => {
     return Object.fromEntries(line.split(',').map((cell, i) => [names[i], cell])) as unknown as Reference;
   });
-  const chain = readChain(join(STRUCTURES, structure ?? ''), rows[0].chain);
+  // The tables are of the first of alternative locations, whatever its occupancy.
+  const first = readFileSync(join(STRUCTURES, structure ?? ''), 'utf8')
+    .split('\n')
+    .filter((line) => !(line.startsWith('ATOM') && /[B-Z]/.test(line[16])));
+  const [chain] = parseStructure(first.join('\n'), file);
   const residues = rows.map(({ resnum, aa }) => {
     const residue = chain.residues.find(({ number }) => number === resnum);
     expect(residue?.letter).toBe(aa);

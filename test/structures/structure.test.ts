@@ -13,7 +13,7 @@ const TABLES = SHARED ? readdirSync(join(FOLDER, 'contacts')) : [];
 function toCif(pdb: string): string {
   const names =
     'group_PDB id label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id ' +
-    'pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z auth_seq_id auth_asym_id pdbx_PDB_model_num type_symbol';
+    'pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z auth_seq_id auth_asym_id pdbx_PDB_model_num type_symbol occupancy';
   const rows = pdb
     .split('\n')
     .filter((line) => /^(ATOM|HETATM)/.test(line))
@@ -28,7 +28,7 @@ function toCif(pdb: string): string {
         cut(17, 20),
         'Q',
         '1',
-        '1',
+        '.',
         cut(26, 27) === '.' ? '?' : cut(26, 27),
         cut(30, 38),
         cut(38, 46),
@@ -37,6 +37,7 @@ function toCif(pdb: string): string {
         cut(21, 22),
         '1',
         cut(76, 78),
+        cut(54, 60),
       ].join(' ');
     });
   return `data_TEST\n#\n_struct.title\n;several words\nloop_ in a text\n;\nloop_\n${names
@@ -87,7 +88,7 @@ describe('reading structures', () => {
     expect(() => readChain(path, 'B')).toThrow(`${path}: no chain B: it has A`);
     writeFileSync(path, gzipSync(ATOM).subarray(0, 20));
     expect(() => readStructure(path)).toThrow('truncated gzip');
-    expect(() => parseStructure('>a\nMKT\n', 'x.fasta')).toThrow('x.fasta: no protein atoms in it');
+    expect(() => parseStructure('>a\nMKT\n', 'x.fasta')).toThrow('x.fasta: FASTA; PDB, mmCIF and BinaryCIF are read');
     expect(() => parseStructure(`${ATOM.slice(0, 40)}\n`, 'x.pdb')).toThrow(
       'x.pdb, line 1: an atom without coordinates',
     );
@@ -103,8 +104,8 @@ describe('reading structures', () => {
       line('ATOM', 'CB', 'B', 'ALA', 1, 2),
       line('ATOM', 'CA', ' ', 'ALA', 1, 3),
       line('HETATM', 'CA', ' ', 'MSE', 2, 4),
-      line('HETATM', 'O', ' ', 'HOH', 3, 5),
-      line('ATOM', 'N', ' ', 'LYS', 4, 6),
+      line('HETATM', 'O', ' ', 'HOH', 201, 5),
+      line('ATOM', 'N', ' ', 'LYS', 3, 6),
     ].join('\n');
     const [chain] = parseStructure(text, 'x.pdb');
     expect(chain.sequence).toBe('AMK');
