@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { attentionKernel, differentiable, hasKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
-import { linearAttention } from './linearAttention.js';
+import { linearAttention, NO_WEIGHT, weightedPrefixAttention } from './linearAttention.js';
 import { recompute } from './recompute.js';
 
 /** Options of `favorSoftmaxAttention`. */
@@ -18,8 +18,8 @@ export interface FavorSoftmaxOptions {
  * FAVOR+ (Choromanski et al. 2021, section 2.3, lemma 1): an unbiased estimate of softmax attention in linear time,
  * from positive random features. With c = d^-1/4 and u = W (c x): φ(x) = exp(u - |c x|²/2 - s) + ε, where the
  * stabiliser s is the maximum of u, over the features for a query, and over features and kept positions for the keys.
- * In causal attention, too, the keys of a sequence share one s, as in the paper's own code: what comes later can
- * change how much ε counts, and nothing else.
+ * In causal attention a key must not know the later ones, as it does in the paper's own code, where all share one s:
+ * there φ(k) = exp(u - |c k|²/2) + ε exp(b) with b the key's own largest exponent, so that ε is relative to each key.
  * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d
  * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
  * @param projection W [m, d]
@@ -47,15 +47,19 @@ export function favorSoftmaxAttentionReference(
 ): tf.Tensor3D {
   const attend = (...[fused, mask, matrix]: tf.Tensor[]) => {
     const [q, k, v] = splitHeads(fused as tf.Tensor3D, heads);
-    const rows = tf.reshape(mask, [keep.shape[0], 1, -1, 1]);
+    const rows = tf.reshape(mask, [keep.shape[0], 1, -1, 1]) as tf.Tensor4D;
     const queries = softmaxExponents(q, matrix as tf.Tensor2D);
     const queryPeak = lastMax(queries.projected);
+    const queryFeatures = tf.add(tf.exp(tf.sub(queries.exponents, queryPeak)), epsilon) as tf.Tensor4D;
     const keys = softmaxExponents(k, matrix as tf.Tensor2D);
+    if (causal) {
+      const { features, logWeights } = weightedKeyFeatures(keys, rows, epsilon);
+      return [mergeHeads(weightedPrefixAttention(queryFeatures, features, logWeights, v))];
+    }
     const kept = tf.add(keys.projected, tf.mul(tf.sub(rows, 1), 1e30));
     const keyPeak = tf.expandDims(lastMax(tf.reshape(kept, [...kept.shape.slice(0, 2), -1])), 3);
-    const queryFeatures = tf.add(tf.exp(tf.sub(queries.exponents, queryPeak)), epsilon);
     const keyFeatures = tf.mul(tf.add(tf.exp(tf.sub(keys.exponents, keyPeak)), epsilon), rows);
-    return [mergeHeads(linearAttention(queryFeatures as tf.Tensor4D, keyFeatures as tf.Tensor4D, v, causal))];
+    return [mergeHeads(linearAttention(queryFeatures, keyFeatures as tf.Tensor4D, v, false))];
   };
   return recompute([qkv], attend, { constants: [keep, projection] })[0] as tf.Tensor3D;
 }
@@ -74,6 +78,23 @@ export function softmaxExponents(
   const scaled = tf.mul(x, x.shape[3] ** -0.25) as tf.Tensor4D;
   const projected = projectRows(scaled, projection);
   return { projected, exponents: tf.sub(projected, tf.mul(tf.sum(tf.square(scaled), 3, true), 0.5)) };
+}
+
+/**
+ * Keys of causal attention: features that count e^b, b a key's largest exponent.
+ * @param keys of `softmaxExponents`
+ * @param rows [B, 1, L, 1] 1 for tokens, 0 for padding, whose features are zero
+ * @returns features exp(u - max u) + ε [B, heads, L, m], and b [B, heads, L, 1]
+ */
+export function weightedKeyFeatures(
+  { projected, exponents }: ReturnType<typeof softmaxExponents>,
+  rows: tf.Tensor4D,
+  epsilon: number,
+): { features: tf.Tensor4D; logWeights: tf.Tensor4D } {
+  const kept = tf.mul(lastMax(exponents), rows);
+  const logWeights = tf.add(kept, tf.mul(tf.sub(1, rows), NO_WEIGHT)) as tf.Tensor4D;
+  const relative = tf.exp(tf.sub(projected, lastMax(projected)));
+  return { features: tf.mul(tf.add(relative, epsilon), rows) as tf.Tensor4D, logWeights };
 }
 
 /** The maximum over the last axis, which stays, of length one. The gradient of tf.max compares all elements with it. */

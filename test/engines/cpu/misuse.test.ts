@@ -21,9 +21,9 @@ const calls: { [name in keyof Addon]?: () => unknown[] } = {
   rotary: () => [2, 3, 2, 4, false, f(144), f(2), f(144)],
   favorRelu: () => [2, 3, 2, 4, 5, 1e-3, true, f(144), f(6), f(20), f(48), f(12)],
   favorReluGrad: () => [2, 3, 2, 4, 5, 1e-3, true, f(144), f(6), f(20), f(48), f(48), f(12), f(144)],
-  favorSoftmax: () => [2, 3, 2, 4, 5, 1e-6, true, f(144), f(6), f(20), f(48), f(12), f(4), i(2, 0, -1, 0, 0, 4, 2, 4)],
+  favorSoftmax: () => [2, 3, 2, 4, 5, 1e-6, false, f(144), f(6), f(20), f(48), f(12), f(4), i(2, 0, -1, 0, 0, 4, 2, 4)],
   favorSoftmaxGrad: () => [
-    ...[2, 3, 2, 4, 5, 1e-6, true, f(144), f(6), f(20)],
+    ...[2, 3, 2, 4, 5, 1e-6, false, f(144), f(6), f(20)],
     ...[f(48), f(48), f(12), f(144), f(4), i(2, 0, -1, 0, 0, 4, 2, 4)],
   ],
   softmaxAttention: () => [2, 3, 2, 4, false, f(144), f(6), f(48), f(12)],

@@ -15,7 +15,7 @@ export const favorSoftmaxAttention = kernel<FavorSoftmaxAttributes>(
     const { batch, length, headSize } = headShape(qkv.shape, heads);
     const out = backend.output([batch, length, heads * headSize]);
     const denominators = backend.output([batch, heads, length]);
-    const peaks = backend.output([batch, heads]);
+    const peaks = backend.output(causal ? [batch, heads, length] : [batch, heads]);
     const places = backend.output([batch, heads, 2], 'int32');
     backend.addon.favorSoftmax(
       batch,

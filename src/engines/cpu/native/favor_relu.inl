@@ -6,6 +6,7 @@ namespace ISA {
 namespace favor_detail {
 
 struct ReluFeatures {
+  static constexpr bool WEIGHTED = false;
   const Plan& plan;
 
   INLINE size_t extra() const { return 0; }
@@ -13,7 +14,8 @@ struct ReluFeatures {
   INLINE void of_queries(float* phi, float*, const float* x, size_t stride, size_t rows) const {
     make(phi, x, stride, rows, nullptr);
   }
-  INLINE void of_keys(float* phi, float*, const float* x, size_t stride, size_t rows, const float* keep, size_t) const {
+  INLINE void of_keys(float* phi, float*, float*, const float* x, size_t stride, size_t rows, const float* keep,
+                      size_t) const {
     make(phi, x, stride, rows, keep);
   }
   INLINE void queries_grad(float* dx, const float*, size_t stride, float* dphi, const float* phi, const float*,

@@ -1,6 +1,7 @@
 // FAVOR+ attention: with u = c W x and n = |c x|²/2, c = size^-1/4, φ(x) = exp(u - n - s) + ε, where s is a query's
 // largest u, and the largest u of all kept keys of a head. ε keeps s in the result, so the gradient goes through both
-// maxima: what the exponentials of a query (of all keys) receive together, the place of the maximum loses.
+// maxima: what the exponentials of a query (of all keys) receive together, the place of the maximum loses. Causal
+// attention must not know a later key's u: there ε is relative to each key.
 
 namespace protein_lm {
 namespace ISA {
@@ -8,14 +9,15 @@ namespace ISA {
 namespace favor_detail {
 
 struct SoftmaxFeatures {
+  static constexpr bool WEIGHTED = false;
   const Plan& plan;
-  const float* peaks;  // s of the keys, [batch, heads]
+  const float* key_peaks;  // s of the keys, [batch, heads]
   double* totals;      // by chunk: what the exponentials of its keys received; null without a gradient
   float half;          // n = half |x|²
   IVec tail;           // the lanes of a row's last vector that are features
 
-  SoftmaxFeatures(const Plan& p, const float* key_peaks, double* key_totals)
-      : plan(p), peaks(key_peaks), totals(key_totals), half(0.5f / std::sqrt(static_cast<float>(p.size))) {
+  SoftmaxFeatures(const Plan& p, const float* peaks, double* key_totals)
+      : plan(p), key_peaks(peaks), totals(key_totals), half(0.5f / std::sqrt(static_cast<float>(p.size))) {
     const size_t last = plan.feature_row - LANES;
     for (size_t i = 0; i < LANES; i++) tail[i] = last + i < plan.features ? -1 : 0;
   }
@@ -52,8 +54,8 @@ struct SoftmaxFeatures {
     return 0;  // Not a number.
   }
 
-  // A row of features from one of u.
-  INLINE void exponentiate(float* phi, float* exponentials, const float* x, float peak) const {
+  // n of a row.
+  INLINE float norm_of(const float* x) const {
     Vec squares = zero();
     size_t i = 0;
     for (; i + LANES <= plan.size; i += LANES) squares += load(x + i) * load(x + i);
@@ -61,14 +63,20 @@ struct SoftmaxFeatures {
       const Vec rest = load_partial(x + i, plan.size - i);
       squares += rest * rest;
     }
-    const float norm = half * sum(squares), epsilon = plan.op.epsilon;
+    return half * sum(squares);
+  }
+
+  // A row of features from one of u.
+  INLINE void exponentiate(float* phi, float* exponentials, float peak, float norm) const {
+    const float epsilon = plan.op.epsilon;
     const size_t last = plan.feature_row - LANES;
+    size_t i = 0;
     if (exponentials == nullptr) {
-      for (i = 0; i < last; i += LANES) store(phi + i, exp(load(phi + i) - peak - norm) + epsilon);
+      for (; i < last; i += LANES) store(phi + i, exp(load(phi + i) - peak - norm) + epsilon);
       store(phi + last, select(tail, exp(load(phi + last) - peak - norm) + epsilon, zero()));
       return;
     }
-    for (i = 0; i < last; i += LANES) {
+    for (; i < last; i += LANES) {
       const Vec e = exp(load(phi + i) - peak - norm);
       store(exponentials + i, e);
       store(phi + i, e + epsilon);
@@ -86,18 +94,18 @@ struct SoftmaxFeatures {
       float* u = phi + r * row;
       const float peak = max_lane(raise(broadcast(-std::numeric_limits<float>::infinity()), u));
       if (extra != nullptr) places[r] = static_cast<int32_t>(find(u, peak));
-      exponentiate(u, extra == nullptr ? nullptr : extra + r * row, x + r * stride, peak);
+      exponentiate(u, extra == nullptr ? nullptr : extra + r * row, peak, norm_of(x + r * stride));
     }
   }
 
-  INLINE void of_keys(float* phi, float* extra, const float* x, size_t stride, size_t rows, const float* keep,
+  INLINE void of_keys(float* phi, float* extra, float*, const float* x, size_t stride, size_t rows, const float* keep,
                       size_t head) const {
     const size_t row = plan.feature_row;
     project(phi, x, stride, rows);
     for (size_t r = 0; r < rows; r++) {
       float* exponentials = extra == nullptr ? nullptr : extra + r * row;
       if (keep[r] != 0) {
-        exponentiate(phi + r * row, exponentials, x + r * stride, peaks[head]);
+        exponentiate(phi + r * row, exponentials, key_peaks[head], norm_of(x + r * stride));
         continue;
       }
       std::memset(phi + r * row, 0, row * sizeof(float));
@@ -158,6 +166,59 @@ struct SoftmaxFeatures {
   }
 };
 
+// Of causal attention: with b a key's largest u - n, e^b (exp(u - n - b) + ε), whose ε is relative to the key itself.
+// The place of the maximum receives what ε does.
+template <typename Float>
+struct CausalSoftmaxFeatures : SoftmaxFeatures {
+  static constexpr bool WEIGHTED = true;
+  Float* largest;  // [batch, heads, length]
+
+  CausalSoftmaxFeatures(const Plan& p, Float* peaks) : SoftmaxFeatures(p, nullptr, nullptr), largest(peaks) {}
+
+  INLINE Float* peaks(size_t head) const { return largest + head * plan.length; }
+
+  INLINE void of_keys(float* phi, float* extra, float* logs, const float* x, size_t stride, size_t rows,
+                      const float* keep, size_t) const {
+    const size_t row = plan.feature_row;
+    int32_t* places = extra == nullptr ? nullptr : reinterpret_cast<int32_t*>(extra + TILE * row);
+    project(phi, x, stride, rows);
+    for (size_t r = 0; r < rows; r++) {
+      float* u = phi + r * row;
+      float* exponentials = extra == nullptr ? nullptr : extra + r * row;
+      if (keep[r] == 0) {
+        logs[r] = NO_PEAK;
+        std::memset(u, 0, row * sizeof(float));
+        if (extra == nullptr) continue;
+        places[r] = -1;
+        std::memset(exponentials, 0, row * sizeof(float));
+        continue;
+      }
+      const float top = max_lane(raise(broadcast(-std::numeric_limits<float>::infinity()), u));
+      logs[r] = top - norm_of(x + r * stride);
+      if (extra != nullptr) places[r] = static_cast<int32_t>(find(u, top));
+      exponentiate(u, exponentials, top, 0);
+    }
+  }
+
+  INLINE void keys_grad(float* dx, const float* x, size_t stride, float* dphi, const float*, const float* extra,
+                        float* room, size_t rows, size_t) const {
+    const size_t row = plan.feature_row;
+    const int32_t* places = reinterpret_cast<const int32_t*>(extra + TILE * row);
+    float received[TILE];
+    for (size_t r = 0; r < rows; r++) {
+      float* d = dphi + r * row;
+      Vec all = zero();
+      for (size_t i = 0; i < row; i += LANES) all += load(d + i);
+      received[r] = exponents_grad(d, extra + r * row);
+      if (places[r] < 0) continue;
+      const float shifted = plan.op.epsilon * sum(all);
+      d[places[r]] += shifted;
+      received[r] += shifted;
+    }
+    input_grad(dx, x, stride, dphi, received, room, rows);
+  }
+};
+
 // The largest u of kept keys, and where it comes first.
 struct Peak {
   float value = -std::numeric_limits<float>::infinity();
@@ -169,6 +230,11 @@ struct Peak {
 void favor_softmax(const FavorSoftmaxForward& op) {
   using namespace favor_detail;
   const Plan plan(op, SoftmaxFeatures::scale(op));
+  if (op.causal) {
+    std::fill_n(op.places, 2 * plan.heads, -1);
+    attend(op, plan, CausalSoftmaxFeatures<float>(plan, op.peaks));
+    return;
+  }
   const SoftmaxFeatures features(plan, op.peaks, nullptr);
   const size_t row = plan.feature_row;
   Peak* peaks = static_cast<Peak*>(scratch(Scratch::kernel4, plan.heads * plan.chunks * sizeof(Peak)));
@@ -215,6 +281,10 @@ void favor_softmax(const FavorSoftmaxForward& op) {
 void favor_softmax_grad(const FavorSoftmaxBackward& op) {
   using namespace favor_detail;
   const Plan plan(op, SoftmaxFeatures::scale(op));
+  if (op.causal) {
+    attend_grad(op, plan, CausalSoftmaxFeatures<const float>(plan, op.peaks));
+    return;
+  }
   const size_t bytes = plan.heads * plan.chunks * sizeof(double);
   double* totals = static_cast<double*>(scratch(Scratch::kernel4, bytes));
   std::memset(totals, 0, bytes);

@@ -87,7 +87,8 @@ struct FavorBackward : Favor {
   float* dqkv;
 };
 // peaks [batch, heads]: the largest projection of a kept key; places [batch, heads, 2]: its position and its feature,
-// -1 and 0 where no key is kept. Both for the gradient.
+// -1 and 0 where no key is kept. Causal: peaks [batch, heads, length], the largest weight so far, and no places. Both for
+// the gradient.
 struct FavorSoftmaxForward : FavorForward {
   float* peaks;
   int32_t* places;

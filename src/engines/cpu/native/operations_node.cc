@@ -288,11 +288,13 @@ napi_value favor_relu_grad(napi_env env, napi_callback_info info) {
 
 size_t head_count(const AttentionShape& shape) { return product({shape.batch, shape.heads}); }
 
+size_t peak_count(const Favor& op) { return op.causal ? head_rows(op.shape) : head_count(op.shape); }
+
 napi_value favor_softmax(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   FavorSoftmaxForward op;
   read_favor_forward(in, op, true);
-  op.peaks = in.floats(head_count(op.shape), "peaks");
+  op.peaks = in.floats(peak_count(op), "peaks");
   op.places = in.ints(checked_mul(2, head_count(op.shape)), "places");
   if (in.ok()) ISA_CALL(favor_softmax)(op);
   return nullptr;
@@ -302,9 +304,9 @@ napi_value favor_softmax_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   FavorSoftmaxBackward op;
   read_favor_backward(in, op, true);
-  op.peaks = in.floats(head_count(op.shape), "peaks");
+  op.peaks = in.floats(peak_count(op), "peaks");
   const int32_t* places = op.places = in.ints(checked_mul(2, head_count(op.shape)), "places");
-  for (size_t head = 0; in.ok() && head < head_count(op.shape); head++) {
+  for (size_t head = 0; in.ok() && !op.causal && head < head_count(op.shape); head++) {
     const int64_t position = places[2 * head], feature = places[2 * head + 1];
     if (position >= static_cast<int64_t>(op.shape.length) || feature < 0 ||
         feature >= static_cast<int64_t>(op.features))
