@@ -1,38 +1,22 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from './atomicFile.js';
-import { bfloatToFloat, halfToFloat } from './half.js';
+import { decodeElements, ELEMENT_BYTES, type Elements, type ElementType, readFloats } from './elements.js';
 import { readFully } from './readFully.js';
-
-/** Data types of safetensors files that are read; F32, F64 and I32 are also written. */
-export type SafetensorsType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
 /** A tensor of a safetensors file: its type there, its shape, and its values row-major. */
 export interface SafetensorsTensor {
-  dtype: SafetensorsType;
+  dtype: ElementType;
   shape: number[];
   /** F16 and BF16 come as float32; I64 as float64, exact to 2^53. */
-  data: Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+  data: Elements;
 }
-
-const BYTES: Record<SafetensorsType, number> = {
-  F64: 8,
-  I64: 8,
-  F32: 4,
-  I32: 4,
-  F16: 2,
-  BF16: 2,
-  I16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-};
 
 // The limit of the format's own implementation: a longer header is a corrupt or hostile file.
 const LONGEST_HEADER = 100_000_000;
 
 interface Entry {
-  dtype: SafetensorsType;
+  dtype: ElementType;
   shape: number[];
   start: number;
   end: number;
@@ -76,23 +60,43 @@ export class SafetensorsFile {
   }
 
   /** Type and shape of a tensor, or undefined where there is none of that name. */
-  info(name: string): { dtype: SafetensorsType; shape: number[] } | undefined {
+  info(name: string): { dtype: ElementType; shape: number[] } | undefined {
     return this.entries.get(name);
   }
 
   /** @throws InputError where the file has no tensor of that name */
   read(name: string): SafetensorsTensor {
-    const entry = this.entries.get(name);
-    if (!entry) {
-      throw new InputError(`${this.path}: no tensor '${name}' in it`);
-    }
+    const entry = this.entry(name);
     const bytes = new Uint8Array(entry.end - entry.start);
     readFully(this.path, this.file, bytes, entry.start);
-    return { dtype: entry.dtype, shape: entry.shape, data: decode(bytes, entry.dtype) };
+    return { dtype: entry.dtype, shape: entry.shape, data: decodeElements(bytes, entry.dtype) };
+  }
+
+  /**
+   * A tensor's values as float32, whatever its type.
+   * @param into where they go; a new array by default
+   * @throws InputError where the file has no tensor of that name
+   */
+  readFloats(name: string, into?: Float32Array): Float32Array {
+    const { dtype, shape, start } = this.entry(name);
+    const values = into ?? new Float32Array(count(shape));
+    if (values.length !== count(shape)) {
+      throw new RangeError(`${this.path}: room for ${values.length} values of '${name}', which has ${count(shape)}`);
+    }
+    readFloats(this.path, this.file, dtype, start, values);
+    return values;
   }
 
   close(): void {
     closeSync(this.file);
+  }
+
+  private entry(name: string): Entry {
+    const entry = this.entries.get(name);
+    if (!entry) {
+      throw new InputError(`${this.path}: no tensor '${name}' in it`);
+    }
+    return entry;
   }
 }
 
@@ -143,7 +147,7 @@ export async function writeSafetensors(
 /** A tensor's place in a header. */
 export interface HeaderEntry {
   name: string;
-  dtype: SafetensorsType;
+  dtype: ElementType;
   shape: readonly number[];
 }
 
@@ -156,7 +160,7 @@ export function safetensorsHeader(
   // Joined by hand: a JavaScript object would take a tensor named __proto__ for something else.
   const fields = entries.map(({ name, dtype, shape }) => {
     const start = offset;
-    offset += count(shape) * BYTES[dtype];
+    offset += count(shape) * ELEMENT_BYTES[dtype];
     return `${JSON.stringify(escapeName(name))}:${JSON.stringify({ dtype, shape, data_offsets: [start, offset] })}`;
   });
   if (metadata) {
@@ -226,7 +230,7 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
       continue;
     }
     const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-    if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype)) {
+    if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
       fail(`tensor '${name}' has type ${JSON.stringify(dtype)}`);
     }
     if (!isSizes(shape)) {
@@ -236,11 +240,11 @@ function readHeader(path: string, file: number): { metadata: Record<string, stri
       fail(`tensor '${name}' has offsets ${JSON.stringify(offsets)}`);
     }
     const [start, end] = offsets as number[];
-    if (end - start !== count(shape as number[]) * BYTES[dtype as SafetensorsType]) {
+    if (end - start !== count(shape as number[]) * ELEMENT_BYTES[dtype as ElementType]) {
       fail(`tensor '${name}' takes ${end - start} bytes for ${dtype} of shape [${shape}]`);
     }
     entries.set(unescapeName(name), {
-      dtype: dtype as SafetensorsType,
+      dtype: dtype as ElementType,
       shape: shape as number[],
       start: base + start,
       end: base + end,
@@ -265,30 +269,6 @@ function isSizes(value: unknown): value is number[] {
 
 function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
-}
-
-function decode(bytes: Uint8Array, dtype: SafetensorsType): SafetensorsTensor['data'] {
-  const { buffer } = bytes;
-  switch (dtype) {
-    case 'F64':
-      return new Float64Array(buffer);
-    case 'F32':
-      return new Float32Array(buffer);
-    case 'I32':
-      return new Int32Array(buffer);
-    case 'I16':
-      return new Int16Array(buffer);
-    case 'I8':
-      return new Int8Array(buffer);
-    case 'I64':
-      return Float64Array.from(new BigInt64Array(buffer), Number);
-    case 'F16':
-      return halfToFloat(new Uint16Array(buffer));
-    case 'BF16':
-      return bfloatToFloat(new Uint16Array(buffer));
-    default:
-      return bytes;
-  }
 }
 
 /** The first key that an object's JSON has twice at its top, which JSON.parse takes the last of. */

@@ -38,6 +38,10 @@ export class ZipArchive {
     return [...this.entries.keys()];
   }
 
+  has(name: string): boolean {
+    return this.entries.has(name);
+  }
+
   /** Bytes of a member, uncompressed. */
   size(name: string): number {
     return this.entry(name).uncompressedSize;

@@ -1,0 +1,97 @@
+import { readFully } from './readFully.js';
+
+/** Types of a tensor's elements in files, as safetensors calls them. */
+export type ElementType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+/** Bytes of an element. */
+export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
+  F64: 8,
+  I64: 8,
+  F32: 4,
+  I32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+export type Elements = Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+
+/** The elements of little-endian bytes that fill their buffer: F16 and BF16 as float32; I64 as float64, exact to 2^53. */
+export function decodeElements(bytes: Uint8Array, type: ElementType): Elements {
+  const { buffer } = bytes;
+  switch (type) {
+    case 'F64':
+      return new Float64Array(buffer);
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'I32':
+      return new Int32Array(buffer);
+    case 'I16':
+      return new Int16Array(buffer);
+    case 'I8':
+      return new Int8Array(buffer);
+    case 'I64':
+      return Float64Array.from(new BigInt64Array(buffer), Number);
+    case 'F16':
+      return halfToFloat(new Uint16Array(buffer));
+    case 'BF16':
+      return bfloatToFloat(new Uint16Array(buffer));
+    default:
+      return bytes;
+  }
+}
+
+/** Bytes that are read and widened at once. */
+const PIECE = 2 ** 22;
+
+/** Fills `into` with elements of an open file from a byte on, as float32, in memory that does not grow with them. */
+export function readFloats(path: string, file: number, type: ElementType, from: number, into: Float32Array): void {
+  if (type === 'F32') {
+    readFully(path, file, new Uint8Array(into.buffer, into.byteOffset, into.byteLength), from);
+    return;
+  }
+  const size = ELEMENT_BYTES[type];
+  for (let done = 0; done < into.length; done += PIECE / size) {
+    const bytes = new Uint8Array(Math.min(PIECE, (into.length - done) * size));
+    readFully(path, file, bytes, from + done * size);
+    into.set(decodeElements(bytes, type), done);
+  }
+}
+
+/** Every binary16 as a float32, filled at first use. */
+let table: Float32Array | undefined;
+
+/** IEEE 754 binary16 to binary32, exactly. */
+function halfToFloat(halves: Uint16Array): Float32Array {
+  table ??= Float32Array.from({ length: 2 ** 16 }, (_, bits) => halfValue(bits));
+  const result = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    result[i] = table[halves[i]];
+  }
+  return result;
+}
+
+function halfValue(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) {
+    return sign * fraction * 2 ** -24;
+  }
+  if (exponent === 31) {
+    return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  }
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** bfloat16, the upper half of a binary32, to binary32. */
+function bfloatToFloat(halves: Uint16Array): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    bits[i] = halves[i] << 16;
+  }
+  return new Float32Array(bits.buffer);
+}
