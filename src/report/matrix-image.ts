@@ -1,4 +1,3 @@
-import { encode } from 'fast-png';
 import type { MatrixImage } from './chart.js';
 import { PALETTES, rampColour, type Theme } from './look.js';
 
@@ -14,7 +13,8 @@ export function imageColours(theme: Theme): Uint8Array {
 }
 
 /** A matrix as a `data:` URL of a PNG with one pixel a cell. */
-export function matrixToDataUrl(matrix: MatrixImage, theme: Theme): string {
+export async function matrixToDataUrl(matrix: MatrixImage, theme: Theme): Promise<string> {
+  const { encode } = await import('fast-png');
   const colours = imageColours(theme);
   const pixels = new Uint8Array(matrix.rows * matrix.columns * 3);
   for (let cell = 0; cell < matrix.values.length; cell++) {

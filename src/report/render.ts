@@ -45,14 +45,16 @@ export async function compileChart(chart: Chart, look: Look): Promise<vega.Spec>
 }
 
 /** The data sets that the chart's specification names. */
-export function chartData(chart: Chart, theme: Theme): Record<string, object[]> {
+export async function chartData(chart: Chart, theme: Theme): Promise<Record<string, object[]>> {
   const data: Record<string, object[]> = {};
   // Vega adds a key to each row it takes: it gets copies.
   for (const [name, rows] of Object.entries(chart.data)) {
     data[name] = rows.map((row) => ({ ...row }));
   }
   if (chart.images) {
-    data.images = chart.images.map(({ fields, matrix }) => ({ ...fields, url: matrixToDataUrl(matrix, theme) }));
+    data.images = await Promise.all(
+      chart.images.map(async ({ fields, matrix }) => ({ ...fields, url: await matrixToDataUrl(matrix, theme) })),
+    );
   }
   return data;
 }
@@ -61,7 +63,7 @@ export function chartData(chart: Chart, theme: Theme): Record<string, object[]> 
 export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<string> {
   const { vega } = await loadVega();
   const spec = await compileChart(chart, { theme, interactive: false });
-  const data = chartData(chart, theme);
+  const data = await chartData(chart, theme);
   for (const source of spec.data ?? []) {
     if (source.name in data) {
       Object.assign(source, { values: data[source.name] });

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { type ColumnTable, fromArrow, fromCSV, fromJSON, table } from 'arquero';
+import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
 
 /** Names of the columns to read; what is absent here has ProteinGym's name, or one of `COLUMN_NAMES`. */
@@ -63,9 +63,11 @@ export async function readTable(path: string): Promise<ColumnTable> {
   if (!read) {
     throw new InputError(`${path}: the extension names no table; use .csv, .tsv, .json or .arrow, or .gz of them`);
   }
+  // Loaded with the first table: whoever reads none does not wait for it.
+  const arquero = await import('arquero');
   let result: ColumnTable;
   try {
-    result = read(bytes, path);
+    result = read(arquero, bytes, path);
   } catch (error) {
     if (error instanceof InputError) {
       throw error;
@@ -78,11 +80,13 @@ export async function readTable(path: string): Promise<ColumnTable> {
   return result;
 }
 
-const READERS: [RegExp, (bytes: Uint8Array, path: string) => ColumnTable][] = [
-  [/\.csv$/, (bytes, path) => readDelimited(text(bytes), ',', path)],
-  [/\.(tsv|txt|tab)$/, (bytes, path) => readDelimited(text(bytes), '\t', path)],
-  [/\.json$/, (bytes) => fromJSON(text(bytes), { autoType: false })],
-  [/\.(arrow|feather|ipc)$/, (bytes) => fromArrow(bytes)],
+type Arquero = typeof import('arquero');
+
+const READERS: [RegExp, (arquero: Arquero, bytes: Uint8Array, path: string) => ColumnTable][] = [
+  [/\.csv$/, (arquero, bytes, path) => readDelimited(arquero, text(bytes), ',', path)],
+  [/\.(tsv|txt|tab)$/, (arquero, bytes, path) => readDelimited(arquero, text(bytes), '\t', path)],
+  [/\.json$/, ({ fromJSON }, bytes) => fromJSON(text(bytes), { autoType: false })],
+  [/\.(arrow|feather|ipc)$/, ({ fromArrow }, bytes) => fromArrow(bytes)],
 ];
 
 /** UTF-8 without its byte order mark. */
@@ -90,7 +94,7 @@ function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-function readDelimited(content: string, delimiter: string, path: string): ColumnTable {
+function readDelimited({ fromCSV, table }: Arquero, content: string, delimiter: string, path: string): ColumnTable {
   if (content.trim() === '') {
     throw new InputError(`${path} is empty; a table of variants is needed`);
   }

@@ -60,9 +60,9 @@ describe('charts as files', () => {
 });
 
 describe('matrix images', () => {
-  it('colours each cell by its value', () => {
+  it('colours each cell by its value', async () => {
     const matrix = { rows: 1, columns: 3, values: Float32Array.of(0, 0.25, 4), limit: 1, power: 0.5 };
-    const png = decode(Buffer.from(matrixToDataUrl(matrix, 'light').split(',')[1], 'base64'));
+    const png = decode(Buffer.from((await matrixToDataUrl(matrix, 'light')).split(',')[1], 'base64'));
     const ramp = PALETTES.light.sequential;
     expect([...png.data.slice(0, 3)]).toEqual(rampColour(ramp, 0));
     expect([...png.data.slice(3, 6)]).toEqual(rampColour(ramp, 128 / 255));
