@@ -10,7 +10,7 @@ import {
 } from './engine.js';
 import { announce, runningEngine } from './running.js';
 
-export { DEVICES, type Device, type Engine, type EngineOptions, type EngineReport } from './engine.js';
+export { DEVICES, type Device, DeviceLostError, type Engine, type EngineOptions, type EngineReport } from './engine.js';
 export { runningEngine } from './running.js';
 
 // Imported when they are looked at: an engine's packages are heavy. In the order of `auto`'s preference.

@@ -1,0 +1,115 @@
+export { type Aggregate, type AggregateRow, aggregateAssays } from './aggregate.js';
+export {
+  type Assay,
+  type AssayOptions,
+  type PlacementOptions,
+  placeRows,
+  readAssay,
+  readWildType,
+} from './assay.js';
+export {
+  type AssayFile,
+  type BenchmarkOptions,
+  type BenchmarkResult,
+  benchmarkAssay,
+  findAssays,
+} from './benchmark.js';
+export { type BenchmarkedAssay, benchmarkTable } from './benchmarkTable.js';
+export { type BootstrapOptions, bootstrapSpearman, type Interval } from './bootstrap.js';
+export {
+  type EmbeddingOptions,
+  embedSequences,
+  type Pool,
+  type Pooling,
+  poolHiddenStates,
+} from './embeddings.js';
+export {
+  type AssayHead,
+  crossValidate,
+  fitAssayHead,
+  METHODS,
+  type Method,
+  predictAssayHead,
+} from './heads/assayHead.js';
+export {
+  type Classification,
+  classify,
+  evaluateClasses,
+  type LabelledSequences,
+  labelledExamples,
+  readLabelled,
+  trainClassifier,
+} from './heads/classifier.js';
+export {
+  type ClassEvaluation,
+  type CrossValidationOptions,
+  crossValidateAssay,
+  crossValidateClasses,
+  type HeadEvaluation,
+  methodFits,
+  splitFits,
+  type TrainingVariants,
+  trainingVariants,
+} from './heads/crossValidation.js';
+export { VariantFeatures } from './heads/features.js';
+export { assignFolds, type Split } from './heads/folds.js';
+export {
+  type Example,
+  GradientHead,
+  type GradientOptions,
+  snapshotParameters,
+  trainGradientHead,
+} from './heads/gradientHead.js';
+export { loadHead, saveHead } from './heads/headFiles.js';
+export { fitRidge, fitSparseRidge } from './heads/ridge.js';
+export { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
+export {
+  auc,
+  binarise,
+  evaluateScores,
+  type Metrics,
+  mcc,
+  ndcg,
+  pearson,
+  rank,
+  spearman,
+  topRecall,
+} from './metrics.js';
+export { type Mutations, readMutations } from './mutations.js';
+export {
+  type Cell,
+  checkScan,
+  type ScannedSequence,
+  type ScanOptions,
+  type Scorer,
+  scanColumns,
+  scanFasta,
+} from './scan.js';
+export {
+  defaultScheme,
+  type Likelihood,
+  logLikelihoods,
+  SCHEMES,
+  type Scheme,
+  type ScoreOptions,
+  scoreSequence,
+  scoreVariants,
+  unscorable,
+} from './schemes.js';
+export { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
+export {
+  applyVariant,
+  diffSequences,
+  type Edit,
+  formatVariant,
+  isSubstitution,
+  type Mutation,
+  parseVariant,
+  placeVariant,
+  readVariant,
+  type Site,
+  singleSubstitutions,
+  type Variant,
+  VariantError,
+} from './variants.js';
+export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './windows.js';

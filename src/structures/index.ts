@@ -1,0 +1,16 @@
+export {
+  AREA_TABLES,
+  type AreaTable,
+  RESIDUE_AREAS,
+  relativeAccessibility,
+  type SolventOptions,
+  solventAreas,
+} from './solvent.js';
+export {
+  type Chain,
+  contactPairs,
+  readChain,
+  readStructure,
+  type StructureAtom,
+  type StructureResidue,
+} from './structure.js';

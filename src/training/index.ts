@@ -1,0 +1,32 @@
+export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './checkpoint.js';
+export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './evaluate.js';
+export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './metrics.js';
+export { Optimizer } from './optimizer.js';
+export {
+  type Budget,
+  type Cadence,
+  changeRecipe,
+  type OptimizerOptions,
+  PAPER_OPTIMIZER,
+  RECIPES,
+  type Recipe,
+} from './recipe.js';
+export {
+  DivergenceError,
+  resumeTraining,
+  startTraining,
+  type Training,
+  type TrainingResult,
+  type TrainingStatus,
+  type TrainOptions,
+  train,
+} from './run.js';
+export { learningRateAt, type Schedule, type ScheduleOptions } from './schedule.js';
+export {
+  type Pass,
+  passGradients,
+  passLoss,
+  type StepOptions,
+  type StepResult,
+  trainingStep,
+} from './step.js';
