@@ -1,35 +1,54 @@
 import { type Command, Option } from 'commander';
-import { ATTENTION_KINDS, type AttentionConfig, type AttentionKind, KERNELS } from '../model/config.js';
+import { ATTENTION_KINDS, attentionKind, attentionOptions } from '../model/attention/index.js';
+import { type AttentionConfig, type AttentionOption, isUseful } from '../model/attention/options.js';
 import { UsageError } from './errors.js';
-import { wholeNumber } from './options.js';
+import { number, wholeNumber } from './options.js';
 
-/** What says how queries meet keys. */
+/** What says how queries meet keys: `--attention`, and the options of all kinds as commander names them. */
 export interface AttentionOptions {
-  attention?: AttentionKind;
-  kernel?: AttentionConfig['kernel'];
-  features?: AttentionConfig['features'];
-  numFeatures?: number;
-  redrawInterval?: number;
+  attention?: string;
 }
 
-/** Names of these options, as commander knows them. */
-export const ATTENTION_OPTIONS = ['attention', 'kernel', 'features', 'numFeatures', 'redrawInterval'] as const;
+/** Flags of an option of a configuration: `num_features` is `--num-features`. */
+const flagOf = (name: string) => `--${name.replaceAll('_', '-')}`;
+/** Its name as commander knows it: `numFeatures`. */
+const attributeOf = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 
-/** Adds `--attention` and what belongs to it. */
+/** Names of these options, as commander knows them. */
+export const ATTENTION_OPTIONS: readonly string[] = ['attention', ...Object.keys(attentionOptions()).map(attributeOf)];
+
+/** Adds `--attention` and the options of all kinds. */
 export function addAttentionOptions(command: Command, text: string): Command {
-  return command
-    .addOption(new Option('--attention <kind>', text).choices(ATTENTION_KINDS))
-    .addOption(new Option('--kernel <function>', 'function of favor-kernel (default: relu)').choices(KERNELS))
-    .addOption(
-      new Option('--features <kind>', 'random features of favor-*').choices([
-        'deterministic',
-        'orthogonal',
-        'regularized',
-        'iid',
-      ]),
-    )
-    .option('--num-features <n>', 'random features a head (default: 256)', wholeNumber(1))
-    .option('--redraw-interval <steps>', 'training steps between draws of the random features', wholeNumber(1));
+  command.addOption(new Option('--attention <kind>', text).choices(ATTENTION_KINDS));
+  for (const [name, option] of Object.entries(attentionOptions())) {
+    command.addOption(commandOption(name, option));
+  }
+  return command;
+}
+
+/** An option with the defaults of the kinds that have it. */
+function commandOption(name: string, option: AttentionOption): Option {
+  const own = ATTENTION_KINDS.flatMap((kind) => {
+    const found = attentionKind(kind).options[name];
+    return found ? [{ kind, standard: found.default }] : [];
+  });
+  const standards = [...new Set(own.map(({ standard }) => standard))].filter((standard) => standard !== undefined);
+  const of = (standard: unknown) => own.flatMap((one) => (one.standard === standard ? [one.kind] : [])).join(', ');
+  const several = standards.map((standard) => `${standard} for ${of(standard)}`).join('; ');
+  const kinds = own.map(({ kind }) => kind).join(', ');
+  const standard = standards.length > 1 ? several : standards.length === 1 ? `${standards[0]}; ${kinds}` : kinds;
+  const built = new Option(
+    `${flagOf(name)} <${option.type === 'choice' ? 'name' : 'n'}>`,
+    `${option.help} (${standard})`,
+  );
+  switch (option.type) {
+    case 'choice':
+      return built.choices(option.choices);
+    case 'whole':
+      return built.argParser(wholeNumber(option.minimum, option.maximum));
+    default:
+      return built.argParser(number());
+  }
 }
 
 /**
@@ -38,33 +57,29 @@ export function addAttentionOptions(command: Command, text: string): Command {
  * @throws UsageError naming those that its kind has no use for
  */
 export function checkAttentionOptions(options: AttentionOptions, attention: AttentionConfig): void {
-  const { kind, features } = attention;
-  const favor = kind.startsWith('favor-');
-  const random = favor && features !== 'deterministic';
-  const useless = [
-    options.kernel !== undefined && kind !== 'favor-kernel' ? ['--kernel'] : [],
-    options.features !== undefined && !favor ? ['--features'] : [],
-    options.numFeatures !== undefined && !random ? ['--num-features'] : [],
-    options.redrawInterval !== undefined && !random && kind !== 'lsh' ? ['--redraw-interval'] : [],
-  ].flat();
+  const { options: known } = attentionKind(attention.kind);
+  const useless = Object.keys(attentionFields(options))
+    .filter((name) => name !== 'kind' && !(known[name] && isUseful(known[name], attention)))
+    .sort();
   if (useless.length === 0) {
     return;
   }
-  const needsRandom = favor && !random && !useless.includes('--kernel');
-  const [what, advice] = needsRandom ? ['deterministic ', ', or give --features orthogonal'] : ['', ''];
-  throw new UsageError(`${useless.join(', ')}: ${what}${kind} attention has no use for it; leave it out${advice}`);
+  // Of some use, were another option different: say which.
+  const needs = useless.map((name) => known[name]?.needs);
+  const [first] = needs;
+  const [what, advice] =
+    first && needs.every((need) => need)
+      ? [`${attention[first.option]} `, `, or give ${flagOf(first.option)} ${first.values[0]}`]
+      : ['', ''];
+  const flags = useless.map(flagOf).join(', ');
+  throw new UsageError(`${flags}: ${what}${attention.kind} attention has no use for it; leave it out${advice}`);
 }
 
 /** The fields of a configuration's `attention` that the options give. */
 export function attentionFields(options: AttentionOptions): Partial<AttentionConfig> {
-  const fields = {
-    kind: options.attention,
-    kernel: options.kernel,
-    features: options.features,
-    num_features: options.numFeatures,
-    redraw_interval: options.redrawInterval,
-  };
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const given = options as Record<string, string | number | undefined>;
+  const fields = Object.keys(attentionOptions()).map((name) => [name, given[attributeOf(name)]]);
+  return Object.fromEntries([['kind', options.attention], ...fields].filter(([, value]) => value !== undefined));
 }
 
 /**

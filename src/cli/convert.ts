@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../data/errors.js';
-import { completeAttention } from '../model/config.js';
+import { completeAttention } from '../model/attention/index.js';
 import {
   type AttentionOptions,
   addAttentionOptions,

@@ -8,17 +8,12 @@ import type { TokenStore } from '../data/store.js';
 import { DeviceLostError } from '../engines/engine.js';
 import type { Engine } from '../engines/index.js';
 import { lockFolder } from '../formats/lock.js';
-import {
-  changeAlphabet,
-  completeAttention,
-  convertConfig,
-  type ModelConfig,
-  maxLength,
-  newConfig,
-  PRESETS,
-  parseConfig,
-} from '../model/config.js';
+import { attentionKind, completeAttention } from '../model/attention/index.js';
+import { checkedConfig, parseConfig } from '../model/checkpoints/index.js';
+import { changeAlphabet, type ModelConfig, maxLength, newConfig } from '../model/config.js';
+import { convertConfig } from '../model/convert.js';
 import type { LanguageModel } from '../model/model.js';
+import { PRESETS } from '../model/presets.js';
 import type { Figures } from '../training/metrics.js';
 import { type Budget, type Cadence, changeRecipe, DEFAULT_CADENCE, RECIPES, type Recipe } from '../training/recipe.js';
 import type { Training, TrainingStatus } from '../training/run.js';
@@ -98,11 +93,6 @@ const FIXED = [
   'tokensPerPass',
   'seed',
 ] as const;
-
-/** Choromanski et al. 2021, section 2.3: its kernel is not positive, and where it should be small its error is largest. */
-const UNSTABLE =
-  'warning: favor-trig is unstable: its attention may be negative or without bound, and the loss with it; ' +
-  'favor-softmax estimates the same kernel with positive features\n';
 
 /** Exit code of a run that a signal stopped, as shells give it for Ctrl-C. */
 const INTERRUPTED = 130;
@@ -216,8 +206,9 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
       }
       store ??= await openRunData(out, training);
     }
-    if (training.model.config.attention.kind === 'favor-trig') {
-      process.stderr.write(UNSTABLE);
+    const { unstable } = attentionKind(training.model.config.attention.kind);
+    if (unstable) {
+      process.stderr.write(`warning: ${unstable}\n`);
     }
     warnOfPieces(training, store!);
     log(describeTraining(training, store!));
@@ -319,7 +310,7 @@ function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: Mo
     }
   }
   // Once more, because of what the options changed.
-  config = parseConfig(JSON.stringify(config), options.config ?? 'options');
+  config = checkedConfig(config, options.config ?? 'options');
   checkAttentionOptions(options, config.attention);
   // Long sequences are cut into pieces, of which rows are packed.
   const preferred: Partial<Recipe> = config.alphabet === undefined ? {} : { mode: 'packed' };
@@ -338,9 +329,9 @@ async function initialModel({ init, seed }: PretrainOptions, config: ModelConfig
   const { loadModel } = await import('../model/files.js');
   const { convertModel } = await import('../model/convert.js');
   const loaded = await loadModel(init);
-  const model = await convertModel(loaded, { attention: config.attention, length: maxLength(config) }, seed);
+  const { attention, hidden_dropout_prob: dropout } = config;
+  const model = await convertModel(loaded, { attention, length: maxLength(config), dropout }, seed);
   loaded.dispose();
-  model.config.hidden_dropout_prob = config.hidden_dropout_prob;
   return model;
 }
 

@@ -2,7 +2,8 @@ import { table } from 'arquero';
 import { Command, Option } from 'commander';
 import { InputError } from '../data/errors.js';
 import type { Engine, KernelTimes } from '../engines/engine.js';
-import { newConfig, PRESETS } from '../model/config.js';
+import { newConfig } from '../model/config.js';
+import { PRESETS } from '../model/presets.js';
 import {
   addCommonOptions,
   addExamples,

@@ -91,7 +91,7 @@ export async function runReport(folder: string): Promise<Report> {
   const facts: [string, string | number][] = [];
   const path = join(folder, 'config.json');
   if (existsSync(path)) {
-    const { parseConfig } = await import('../model/config.js');
+    const { parseConfig } = await import('../model/checkpoints/index.js');
     const config = parseConfig(readFileSync(path, 'utf8'), path);
     facts.push(
       ['Layers', config.num_hidden_layers],

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tokens } from '../data/alphabet.js';
 import { Random } from '../data/random.js';
+import { positiveFeatures } from '../model/attention/favorSoftmax.js';
+import { trigonometricFeatures } from '../model/attention/favorTrig.js';
 import { gaussianProjection } from '../model/attention/projection.js';
-import { completeAttention } from '../model/config.js';
 import type { LanguageModel } from '../model/model.js';
 import { splitHeads } from '../ops/heads.js';
 import { tiles } from './attentionMaps.js';
-import { attentionFeatures } from './features.js';
 
 /** Positive features (FAVOR+) or trigonometric ones. */
 export type Estimator = 'positive' | 'trigonometric';
@@ -141,6 +141,11 @@ export function modelInputs(
   };
 }
 
+const FEATURES = {
+  positive: (q: tf.Tensor4D, k: tf.Tensor4D, w: tf.Tensor2D) => positiveFeatures(q, k, w),
+  trigonometric: trigonometricFeatures,
+};
+
 async function sampleError(
   q: tf.Tensor2D,
   k: tf.Tensor2D,
@@ -149,10 +154,9 @@ async function sampleError(
   estimator: Estimator,
 ): Promise<{ matrix: number; output: number }> {
   const [length, size] = q.shape;
-  const attention = completeAttention({ kind: estimator === 'positive' ? 'favor-softmax' : 'favor-trig' });
   const [queries, keys] = tf.tidy(() => {
     const one = (x: tf.Tensor2D) => tf.reshape(x, [1, 1, length, size]) as tf.Tensor4D;
-    const features = attentionFeatures(one(q), one(k), attention, w);
+    const features = FEATURES[estimator](one(q), one(k), w);
     return [features.queries, features.keys].map((x) => tf.reshape(x, [length, -1]) as tf.Tensor2D);
   });
   let [difference, norm, output] = [0, 0, 0];

@@ -24,8 +24,8 @@ export const MINIMUM_SEPARATION = 6;
 /** Pairs without a contact that a structure contributes to a fit; where it has more, a sample with weights. */
 const NON_CONTACTS = 20_000;
 
-/** Inverse strength C of the L1 penalty: as in Rao et al. 2021, and for the diffuse maps of other attentions larger. */
-const INVERSE_PENALTY = { softmax: 0.15, others: 10 };
+/** Inverse strength C of the L1 penalty for the diffuse maps of attentions that name none of their own. */
+const INVERSE_PENALTY = 10;
 
 /** The checkpoint's own contact head, where it has one (ESM's do). */
 export async function contactHeadOf(model: LanguageModel): Promise<ContactHead | undefined> {
@@ -146,8 +146,8 @@ export interface KnownContacts {
 }
 
 /** C of the fit for a model's maps, where none is asked for. */
-export function defaultInversePenalty({ config }: LanguageModel): number {
-  return config.attention.kind === 'softmax' ? INVERSE_PENALTY.softmax : INVERSE_PENALTY.others;
+export function defaultInversePenalty({ attentionKind }: LanguageModel): number {
+  return attentionKind?.inversePenalty ?? INVERSE_PENALTY;
 }
 
 /**

@@ -7,7 +7,9 @@ import { Random } from '../data/random.js';
 import { ensureEngine } from '../engines/index.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
 import { SafetensorsFile, type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
-import { type ModelConfig, parseConfig } from './config.js';
+import type { CheckpointFamily } from './checkpoints/family.js';
+import { architectureOf, familyOf, parseConfig } from './checkpoints/index.js';
+import { attentionOf, type ModelConfig } from './config.js';
 import { LanguageModel, makeVariable } from './model.js';
 import { type ParameterSpec, parameterSpecs } from './parameters.js';
 
@@ -26,8 +28,10 @@ export async function loadModel(folder: string): Promise<LanguageModel> {
   const file = SafetensorsFile.open(join(folder, WEIGHTS));
   const parameters = new Map<string, tf.Variable>();
   try {
-    for (const spec of parameterSpecs(config)) {
-      const values = readParameter(file, spec);
+    const family = familyOf(config.model_type);
+    const names = tensorNames(file, family);
+    for (const spec of parameterSpecs(architectureOf(config), attentionOf(config))) {
+      const values = readParameter(file, names, spec, family.tensorsOf(spec));
       if (values) {
         parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
       }
@@ -69,47 +73,73 @@ export async function readModelConfig(folder: string): Promise<{ config: ModelCo
   return { config, alphabet };
 }
 
-/** A parameter's values, its parts in the checkpoint stacked; undefined where it is optional and absent. */
-function readParameter(file: SafetensorsFile, spec: ParameterSpec): Float32Array | undefined {
-  const shape = [spec.shape[0] / spec.checkpoint.length, ...spec.shape.slice(1)];
+/** Where a file has the tensors of a family: its own names by the family's, of which the first counts. */
+function tensorNames(file: SafetensorsFile, { canonical = (name) => name }: CheckpointFamily): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const name of file.names) {
+    const known = canonical(name);
+    if (known === name || !names.has(known)) {
+      names.set(known, name);
+    }
+  }
+  return names;
+}
+
+/** A parameter's values, the tensors that it is made of stacked; undefined where it is optional and absent. */
+function readParameter(
+  file: SafetensorsFile,
+  names: Map<string, string>,
+  spec: ParameterSpec,
+  tensors: string[],
+): Float32Array | undefined {
+  const shape = [spec.shape[0] / tensors.length, ...spec.shape.slice(1)];
   const size = shape.reduce((product, n) => product * n, 1);
-  const values = new Float32Array(size * spec.checkpoint.length);
-  for (const [part, wanted] of spec.checkpoint.entries()) {
-    const name = !file.info(wanted) && spec.alias ? spec.alias : wanted;
-    const info = file.info(name);
-    if (!info && spec.optional) {
+  const values = new Float32Array(size * tensors.length);
+  for (const [part, wanted] of tensors.entries()) {
+    const name = names.get(wanted);
+    if (name === undefined && spec.optional) {
       return spec.initialise?.(new Random(0));
     }
-    if (!info) {
+    if (name === undefined) {
       throw new InputError(`${file.path}: tensor '${wanted}' is missing: it does not fit its ${CONFIG}`);
     }
-    if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
-      throw new InputError(
-        `${file.path}: tensor '${name}' has shape [${info.shape}], but ${CONFIG} asks for [${shape}]`,
-      );
+    const { shape: found } = file.info(name)!;
+    if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
+      throw new InputError(`${file.path}: tensor '${name}' has shape [${found}], but ${CONFIG} asks for [${shape}]`);
     }
     values.set(file.read(name).data, part * size);
   }
   return values;
 }
 
-/** Saves a model as a folder that `loadModel` reads, in Hugging Face's layout. Each file is written atomically. */
+/**
+ * Saves a model as a folder that `loadModel` reads, in the layout of its family. Each file is written atomically.
+ * @throws InputError for a model with an attention of one's own that is no registered kind
+ */
 export async function saveModel(model: LanguageModel, folder: string): Promise<void> {
+  if (model.ownAttention) {
+    throw new InputError(
+      `${folder}: a model with an attention of its own cannot be saved, as its configuration names another: ` +
+        'make it a kind with registerAttention, and name that in the configuration',
+    );
+  }
   mkdirSync(folder, { recursive: true });
+  const family = familyOf(model.config.model_type);
   const tensors = new Map<string, WritableTensor>();
-  for (const spec of parameterSpecs(model.config)) {
+  for (const spec of model.specs) {
     const variable = model.parameters.get(spec.name);
     if (!variable) {
       continue;
     }
     const values = (await variable.data()) as Float32Array;
-    const shape = [spec.shape[0] / spec.checkpoint.length, ...spec.shape.slice(1)];
-    const size = values.length / spec.checkpoint.length;
-    for (const [part, name] of spec.checkpoint.entries()) {
+    const names = family.tensorsOf(spec);
+    const shape = [spec.shape[0] / names.length, ...spec.shape.slice(1)];
+    const size = values.length / names.length;
+    for (const [part, name] of names.entries()) {
       tensors.set(name, { shape, data: values.slice(part * size, (part + 1) * size) });
     }
   }
   await writeVocabulary(join(folder, VOCABULARY), model.alphabet);
   await writeSafetensors(join(folder, WEIGHTS), tensors);
-  await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(model.config, null, 2)}\n`);
+  await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(family.writeConfig(model.config), null, 2)}\n`);
 }

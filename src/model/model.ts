@@ -4,15 +4,20 @@ import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
 import type { Engine } from '../engines/engine.js';
 import { assertComputes, requireEngine } from '../engines/running.js';
-import { addLayerNorm, layerNorm } from '../ops/addLayerNorm.js';
-import { linear } from '../ops/linear.js';
+import { type AddLayerNormOptions, addLayerNorm, dropResidual, layerNorm } from '../ops/addLayerNorm.js';
+import { type Activation, linear } from '../ops/linear.js';
 import { recompute } from '../ops/recompute.js';
+import { addRmsNorm, rmsNorm } from '../ops/rmsNorm.js';
 import { rotary } from '../ops/rotary.js';
+import { swiglu } from '../ops/swiglu.js';
 import { tokenEmbedding } from '../ops/tokenEmbedding.js';
-import type { Attention } from './attention/attention.js';
-import { createAttention } from './attention/index.js';
-import { type ModelConfig, maxLength } from './config.js';
-import { parameterSpecs } from './parameters.js';
+import type { Architecture } from './architecture.js';
+import type { Attention, AttentionKind, AttentionRows } from './attention/attention.js';
+import { attentionKind } from './attention/index.js';
+import { oneHotRows } from './attention/rows.js';
+import { architectureOf } from './checkpoints/index.js';
+import { attentionOf, type ModelConfig, maxLength } from './config.js';
+import { type ParameterSpec, parameterSpecs } from './parameters.js';
 
 /** Options of `LanguageModel.encode`. */
 export interface EncodeOptions {
@@ -30,32 +35,43 @@ export interface EncodeOptions {
 }
 
 /**
- * A protein language model: ESM-2's pre-LN encoder and head (Lin et al. 2023; Hugging Face's EsmForMaskedLM), with
- * the attention that its configuration names. Shapes: B sequences, L tokens, D hidden, V tokens in the vocabulary.
+ * A protein language model: a pre-norm encoder and its head, made of what its `architecture` says (ESM-2's, Lin et al.
+ * 2023, where nothing else is said), with the attention that its configuration names. Shapes: B sequences, L tokens, D
+ * hidden, V tokens in the vocabulary.
  */
 export class LanguageModel {
   /** Where its parameters are; it computes there alone. */
   readonly engine: Engine;
+  readonly architecture: Architecture;
+  /** What its tensors are, in the order of its computation. */
+  readonly specs: readonly ParameterSpec[];
   private readonly attention: Attention;
-  /** The LayerNorm before each block, and the last one. */
+  /** The norm before each block, and the last one. */
   private readonly normNames: string[];
 
   /**
-   * Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. `attention`
-   * replaces the configuration's kind, for those who try out one of their own.
+   * Most people want createModel or loadModel. `parameters` become the model's: `dispose` ends them. `ownAttention`
+   * replaces the configuration's kind, for those who try out one of their own; see `registerAttention`.
    * @throws InputError where no engine runs
    */
   constructor(
     readonly config: ModelConfig,
     readonly parameters: Map<string, tf.Variable>,
     readonly alphabet: Alphabet = ALPHABETS[config.alphabet ?? 'protein'],
-    attention?: Attention,
+    readonly ownAttention?: Attention,
   ) {
     this.engine = requireEngine();
-    this.attention = attention ?? createAttention(config);
-    this.normNames = [...Array(config.num_hidden_layers).keys()]
+    this.architecture = architectureOf(config);
+    this.attention = ownAttention ?? attentionOf(config);
+    this.specs = parameterSpecs(this.architecture, this.attention);
+    this.normNames = [...Array(this.architecture.layers).keys()]
       .map((i) => `layers.${i}.attention.norm`)
       .concat('norm');
+  }
+
+  /** The kind of its attention; undefined where that is one of the caller's own. */
+  get attentionKind(): AttentionKind | undefined {
+    return this.ownAttention ? undefined : attentionKind(this.config.attention.kind);
   }
 
   /** The parameters that training changes, by name. */
@@ -71,19 +87,18 @@ export class LanguageModel {
    */
   encode(ids: tf.Tensor2D, options: EncodeOptions = {}): tf.Tensor3D {
     assertComputes(this.engine);
-    const { config } = this;
+    const { layers, hidden, padId } = this.architecture;
     const [batch, length] = ids.shape;
-    if (length > maxLength(config)) {
-      throw new InputError(
-        `a sequence of ${length} tokens: this model takes ${maxLength(config)}, crop it or use windows`,
-      );
+    const most = maxLength(this.config);
+    if (length > most) {
+      throw new InputError(`a sequence of ${length} tokens: this model takes ${most}, crop it or use windows`);
     }
     return tf.tidy(() => {
-      const keep = tf.cast(tf.notEqual(ids, config.pad_token_id), 'float32') as tf.Tensor2D;
-      let x: tf.Tensor = tf.reshape(this.embed(ids, keep), [batch * length, config.hidden_size]); // [B L, D]
+      const keep = tf.cast(tf.notEqual(ids, padId), 'float32') as tf.Tensor2D;
+      let x: tf.Tensor = tf.reshape(this.embed(ids, keep), [batch * length, hidden]); // [B L, D]
       options.onHidden?.(0, x as tf.Tensor2D);
       let normed = this.norm(x, this.normNames[0]);
-      for (let i = 0; i < config.num_hidden_layers; i++) {
+      for (let i = 0; i < layers; i++) {
         // Called again for the gradients, a block reports nothing.
         let onAttention = options.onAttention;
         const block = (...[input, inputNormed, kept]: tf.Tensor[]) => {
@@ -101,16 +116,16 @@ export class LanguageModel {
         }
         options.onHidden?.(i + 1, x as tf.Tensor2D);
       }
-      return tf.reshape(normed, [batch, length, config.hidden_size]) as tf.Tensor3D;
+      return tf.reshape(normed, [batch, length, hidden]) as tf.Tensor3D;
     });
   }
 
   /**
    * One block: attention and feed-forward network, each added to what came in.
    * @param x [B L, D]
-   * @param normed [B L, D], x after the block's first LayerNorm
+   * @param normed [B L, D], x after the block's first norm
    * @param keep [B, L]
-   * @returns x after the block, and after the next block's first LayerNorm
+   * @returns x after the block, and after the next block's first norm
    */
   private block(
     index: number,
@@ -119,32 +134,42 @@ export class LanguageModel {
     keep: tf.Tensor2D,
     options: EncodeOptions,
   ): [tf.Tensor, tf.Tensor] {
-    const { config } = this;
-    const [batch, length] = keep.shape;
+    const { feedForward } = this.architecture;
     const layer = `layers.${index}`;
-    const join = (to: tf.Tensor, residual: tf.Tensor, norm: string, site: number) =>
-      addLayerNorm(to, residual, this.get(`${norm}.weight`), this.get(`${norm}.bias`), {
-        epsilon: config.layer_norm_eps,
-        dropoutRate: options.dropoutSeed === undefined ? 0 : config.hidden_dropout_prob,
-        dropoutSeed: options.dropoutSeed,
-        dropoutSite: site,
-      });
     return tf.tidy(() => {
-      const dense = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
-      const fused = this.attention.sharedQueryKey ? repeatQueries(dense) : dense;
-      let qkv = tf.reshape(fused, [batch, length, 3 * config.hidden_size]) as tf.Tensor3D;
-      if (config.position_embedding_type === 'rotary') {
-        qkv = rotary(qkv, this.get('rotary.inverseFrequencies') as tf.Tensor1D, config.num_attention_heads);
-      }
+      const qkv = this.queriesKeysValues(normed, keep, layer); // [B, L, 3 D]
       options.onAttention?.(index, qkv, keep);
-      const mixed = this.attention.attend(qkv, keep, this.attentionParameters(layer)); // [B, L, D]
-      const attended = this.dense(tf.reshape(mixed, [batch * length, config.hidden_size]), `${layer}.attention.output`);
-      const middle = join(x, attended, `${layer}.feedForward.norm`, 2 * index);
-      const inner = this.dense(middle.normed, `${layer}.feedForward.up`, 'gelu'); // [B L, inner]
+      const mixed = this.attention.attend(qkv, keep, this.attentionParameters(index)); // [B, L, D]
+      const attended = this.dense(tf.reshape(mixed, x.shape), `${layer}.attention.output`);
+      const middle = this.join(x, attended, `${layer}.feedForward.norm`, 2 * index, options);
+      const up = this.dense(middle.normed, `${layer}.feedForward.up`, feedForward === 'gelu' ? 'gelu' : 'none');
+      const inner = feedForward === 'swiglu' ? swiglu(up) : up; // [B L, inner]
       const transformed = this.dense(inner, `${layer}.feedForward.down`); // [B L, D]
-      const end = join(middle.sum, transformed, this.normNames[index + 1], 2 * index + 1);
+      const end = this.join(middle.sum, transformed, this.normNames[index + 1], 2 * index + 1, options);
       return [end.sum, end.normed] as [tf.Tensor, tf.Tensor];
     });
+  }
+
+  /** What a layer's attention is of: queries, keys and values of [B L, D], positions applied: [B, L, 3 D]. */
+  private queriesKeysValues(normed: tf.Tensor, keep: tf.Tensor2D, layer: string): tf.Tensor3D {
+    const { hidden, heads, positions, queryKeyNorm } = this.architecture;
+    const [batch, length] = keep.shape;
+    let fused = this.dense(normed, `${layer}.attention.qkv`); // [B L, 3 D]
+    if (this.attention.sharedQueryKey) {
+      const [queries, values] = tf.split(fused, 2, 1);
+      fused = tf.concat([queries, queries, values], 1);
+    }
+    if (queryKeyNorm) {
+      const [queries, keys, values] = tf.split(fused, 3, 1);
+      const normedKeys = this.norm(keys, `${layer}.attention.keyNorm`);
+      fused = tf.concat([this.norm(queries, `${layer}.attention.queryNorm`), normedKeys, values], 1);
+    }
+    const qkv = tf.reshape(fused, [batch, length, 3 * hidden]) as tf.Tensor3D;
+    if (positions === 'absolute') {
+      return qkv;
+    }
+    const frequencies = this.get('rotary.inverseFrequencies') as tf.Tensor1D;
+    return rotary(qkv, frequencies, heads, positions === 'rotary-halves' ? 'halves' : 'interleaved');
   }
 
   /** The trained parameters that a block reads. */
@@ -159,13 +184,20 @@ export class LanguageModel {
    * The language-model head on some rows of the encoder's result.
    * @param rows [N, D]
    * @returns logits [N, V]
+   * @throws InputError where the model has none
    */
   predict(rows: tf.Tensor2D): tf.Tensor2D {
     assertComputes(this.engine);
+    const { head, tied } = this.architecture;
+    if (head === 'none') {
+      throw new InputError(
+        'this model has no language-model head, so it tells no probabilities of residues: ' +
+          'take a checkpoint of the masked language model',
+      );
+    }
     return tf.tidy(() => {
-      const inner = this.dense(rows, 'head.dense', 'gelu');
-      const normed = this.norm(inner, 'head.norm');
-      return linear(normed, this.get('embeddings.word'), this.get('head.bias')) as tf.Tensor2D;
+      const read = head === 'linear' ? rows : this.norm(this.dense(rows, 'head.dense', 'gelu'), 'head.norm');
+      return linear(read, this.get(tied ? 'embeddings.word' : 'head.decoder'), this.get('head.bias')) as tf.Tensor2D;
     });
   }
 
@@ -196,7 +228,7 @@ export class LanguageModel {
     if (draws === 0 || (step - 1) % interval !== 0) {
       return draws;
     }
-    parameterSpecs(this.config).forEach(({ name, shape, random, initialise }, index) => {
+    this.specs.forEach(({ name, shape, random, initialise }, index) => {
       if (!random || !initialise) {
         return;
       }
@@ -212,32 +244,79 @@ export class LanguageModel {
     }
   }
 
+  /**
+   * The matrices of a layer's attention on one sequence, whatever the attention is.
+   * @param qkv what `onAttention` told of that layer [1, L, 3 D], without padding: the caller's
+   */
+  async attentionRows(layer: number, qkv: tf.Tensor3D): Promise<AttentionRows> {
+    const parameters = this.attentionParameters(layer);
+    const own = await this.attention.rows?.(qkv, parameters);
+    return own ?? this.oneHotRows(layer, qkv);
+  }
+
+  /** The same by the attention of one-hot values, even where the attention has a way of its own: slower. */
+  oneHotRows(layer: number, qkv: tf.Tensor3D): AttentionRows {
+    return oneHotRows(this.attention, qkv, this.attentionParameters(layer), this.architecture.heads);
+  }
+
+  private attentionParameters(layer: number): Record<string, tf.Tensor> {
+    return Object.fromEntries(
+      this.attention.parameters.map(({ name }) => [name, this.get(`layers.${layer}.attention.${name}`)]),
+    );
+  }
+
   private embed(ids: tf.Tensor2D, keep: tf.Tensor2D): tf.Tensor3D {
-    const { config } = this;
+    const { padId, maskId, tokenDropout, embeddingNorm } = this.architecture;
     const position = this.parameters.get('embeddings.position') as tf.Tensor2D | undefined;
-    const x = tokenEmbedding(ids, this.get('embeddings.word') as tf.Tensor2D, position, {
-      padId: config.pad_token_id,
-      maskId: config.mask_token_id,
-      tokenDropout: config.token_dropout,
-    });
-    if (!config.emb_layer_norm_before) {
+    const word = this.get('embeddings.word') as tf.Tensor2D;
+    const x = tokenEmbedding(ids, word, position, { padId, maskId, tokenDropout });
+    if (!embeddingNorm) {
       return x;
     }
     return tf.mul(this.norm(x, 'embeddings.norm'), tf.expandDims(keep, 2)) as tf.Tensor3D;
   }
 
-  private dense(x: tf.Tensor, name: string, activation: 'none' | 'gelu' = 'none'): tf.Tensor {
-    return linear(x, this.get(`${name}.weight`), this.get(`${name}.bias`), activation);
+  private dense(x: tf.Tensor, name: string, activation: Activation = 'none'): tf.Tensor {
+    return linear(x, this.get(`${name}.weight`), this.parameters.get(`${name}.bias`), activation);
   }
 
   private norm(x: tf.Tensor, name: string): tf.Tensor {
-    return layerNorm(x, this.get(`${name}.weight`), this.get(`${name}.bias`), this.config.layer_norm_eps);
+    const { norm, normEpsilon } = this.architecture;
+    const weight = this.parameters.get(`${name}.weight`);
+    if (!weight) {
+      return x;
+    }
+    return norm === 'rms' ? rmsNorm(x, weight, normEpsilon) : layerNorm(x, weight, this.normBias(name), normEpsilon);
   }
 
-  private attentionParameters(layer: string): Record<string, tf.Tensor> {
-    return Object.fromEntries(
-      this.attention.parameters.map(({ name }) => [name, this.get(`${layer}.attention.${name}`)]),
-    );
+  /** Adds a sublayer's result to what it read, and applies the norm that follows. */
+  private join(
+    x: tf.Tensor,
+    result: tf.Tensor,
+    norm: string,
+    site: number,
+    { dropoutSeed }: EncodeOptions,
+  ): { sum: tf.Tensor; normed: tf.Tensor } {
+    const { norm: kind, normEpsilon, residualScale, dropout } = this.architecture;
+    const residual = residualScale === 1 ? result : tf.div(result, residualScale);
+    const options: AddLayerNormOptions = {
+      epsilon: normEpsilon,
+      dropoutRate: dropoutSeed === undefined ? 0 : dropout,
+      dropoutSeed,
+      dropoutSite: site,
+    };
+    const weight = this.parameters.get(`${norm}.weight`);
+    if (!weight) {
+      const sum = tf.add(x, dropResidual(residual, options));
+      return { sum, normed: tf.clone(sum) };
+    }
+    return kind === 'rms'
+      ? addRmsNorm(x, residual, weight, options)
+      : addLayerNorm(x, residual, weight, this.normBias(norm), options);
+  }
+
+  private normBias(name: string): tf.Tensor {
+    return this.parameters.get(`${name}.bias`) ?? tf.zeros([this.architecture.hidden]);
   }
 
   private get(name: string): tf.Tensor {
@@ -249,27 +328,21 @@ export class LanguageModel {
   }
 }
 
-/** [R, 2 D] queries and values to [R, 3 D]: the queries are the keys as well. */
-function repeatQueries(fused: tf.Tensor): tf.Tensor {
-  const [queries, values] = tf.split(fused, 2, 1);
-  return tf.concat([queries, queries, values], 1);
-}
-
 /**
  * A new model with random weights; the same for the same seed.
+ * @param attention one of the caller's own in place of the configuration's kind; see `LanguageModel`
  * @throws InputError where no engine runs
  */
-export function createModel(config: ModelConfig, seed: number): LanguageModel {
+export function createModel(config: ModelConfig, seed: number, attention?: Attention): LanguageModel {
   requireEngine();
   const random = new Random(seed);
   const parameters = new Map<string, tf.Variable>();
-  for (const { name, shape, trainable, initialise } of parameterSpecs(config)) {
-    if (!initialise) {
-      continue;
+  for (const spec of parameterSpecs(architectureOf(config), attention ?? attentionOf(config))) {
+    if (spec.initialise) {
+      parameters.set(spec.name, makeVariable(spec.initialise(random), spec.shape, spec.trainable));
     }
-    parameters.set(name, makeVariable(initialise(random), shape, trainable));
   }
-  return new LanguageModel(config, parameters);
+  return new LanguageModel(config, parameters, undefined, attention);
 }
 
 /** A variable that takes over its values. */

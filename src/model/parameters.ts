@@ -1,15 +1,13 @@
 import type { Random } from '../data/random.js';
-import { createAttention } from './attention/index.js';
-import type { ModelConfig } from './config.js';
+import type { Architecture } from './architecture.js';
+import type { Attention } from './attention/attention.js';
 
-/** One tensor of a model: what it is called inside and in a checkpoint, its shape, and how a new one begins. */
+/** One tensor of a model: what it is called, its shape, and how a new one begins. */
 export interface ParameterSpec {
   name: string;
   shape: number[];
-  /** Names in a checkpoint; several are stacked along the first axis (queries, keys and values). */
-  checkpoint: string[];
-  /** A name that other writers give it, read where the first is absent. */
-  alias?: string;
+  /** How many matrices of equal shape are stacked in it along the first axis: queries, keys and values. */
+  parts: number;
   /** Whether training changes it. */
   trainable: boolean;
   /** Whether it is random by design, and may be drawn anew in training. */
@@ -23,75 +21,80 @@ export interface ParameterSpec {
 // Standard deviation of new embeddings: Hugging Face's initializer_range.
 const DEVIATION = 0.02;
 
-/** All tensors of a model, in the order of its computation. */
-export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
-  const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocabulary } = config;
-  const size = hidden / config.num_attention_heads;
+/** All tensors of a model with an attention, in the order of its computation. */
+export function parameterSpecs(architecture: Architecture, attention: Attention): ParameterSpec[] {
+  const { hidden, inner, vocabulary, heads, biases, normBias } = architecture;
+  const size = hidden / heads;
   const specs: ParameterSpec[] = [];
   const add = (
     name: string,
     shape: number[],
-    checkpoint: string[],
     initialise: ParameterSpec['initialise'],
     rest: Partial<ParameterSpec> = {},
-  ) => specs.push({ name, shape, checkpoint, initialise, trainable: true, optional: false, ...rest });
-  const dense = (name: string, outputs: number, inputs: number, checkpoint: string[]) => {
-    const parts = (kind: string) => checkpoint.map((part) => `${part}.${kind}`);
+  ) => specs.push({ name, shape, initialise, parts: 1, trainable: true, optional: false, ...rest });
+  const dense = (name: string, outputs: number, inputs: number, bias: boolean, parts = 1) => {
     // Glorot & Bengio 2010, equation 12, for each part by itself.
-    const deviation = Math.sqrt(2 / (outputs / checkpoint.length + inputs));
-    add(`${name}.weight`, [outputs, inputs], parts('weight'), gaussian(outputs * inputs, deviation));
-    add(`${name}.bias`, [outputs], parts('bias'), constant(outputs, 0));
+    const deviation = Math.sqrt(2 / (outputs / parts + inputs));
+    add(`${name}.weight`, [outputs, inputs], gaussian(outputs * inputs, deviation), { parts });
+    if (bias) {
+      add(`${name}.bias`, [outputs], constant(outputs, 0), { parts });
+    }
   };
-  const norm = (name: string, checkpoint: string) => {
-    add(`${name}.weight`, [hidden], [`${checkpoint}.weight`], constant(hidden, 1));
-    add(`${name}.bias`, [hidden], [`${checkpoint}.bias`], constant(hidden, 0));
+  const norm = (name: string, bias: boolean) => {
+    add(`${name}.weight`, [hidden], constant(hidden, 1));
+    if (bias) {
+      add(`${name}.bias`, [hidden], constant(hidden, 0));
+    }
   };
 
-  add('embeddings.word', [vocabulary, hidden], ['esm.embeddings.word_embeddings.weight'], (random) => {
+  add('embeddings.word', [vocabulary, hidden], (random) => {
     const table = gaussian(vocabulary * hidden, DEVIATION)(random);
-    table.fill(0, config.pad_token_id * hidden, (config.pad_token_id + 1) * hidden);
+    table.fill(0, architecture.padId * hidden, (architecture.padId + 1) * hidden);
     return table;
   });
-  if (config.position_embedding_type === 'absolute') {
-    const rows = config.max_position_embeddings;
-    add('embeddings.position', [rows, hidden], ['esm.embeddings.position_embeddings.weight'], () =>
-      sinusoids(rows, hidden, config.pad_token_id + 1),
-    );
+  if (architecture.positions === 'absolute') {
+    const rows = architecture.positionRows;
+    add('embeddings.position', [rows, hidden], () => sinusoids(rows, hidden, architecture.padId + 1));
   } else {
-    const names = ['esm.rotary_embeddings.inv_freq'];
-    add('rotary.inverseFrequencies', [size / 2], names, () => inverseFrequencies(size), {
-      alias: 'esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq',
-      trainable: false,
-      optional: true,
-    });
+    add('rotary.inverseFrequencies', [size / 2], () => inverseFrequencies(size), { trainable: false, optional: true });
   }
-  if (config.emb_layer_norm_before) {
-    norm('embeddings.norm', 'esm.embeddings.layer_norm');
+  if (architecture.embeddingNorm) {
+    norm('embeddings.norm', normBias.blocks);
   }
-  const { parameters: attentionParameters, sharedQueryKey } = createAttention(config);
-  for (let i = 0; i < config.num_hidden_layers; i++) {
+  for (let i = 0; i < architecture.layers; i++) {
     const layer = `layers.${i}`;
-    const source = `esm.encoder.layer.${i}`;
-    norm(`${layer}.attention.norm`, `${source}.attention.LayerNorm`);
-    const parts = sharedQueryKey ? ['query', 'value'] : ['query', 'key', 'value'];
-    const projections = parts.map((part) => `${source}.attention.self.${part}`);
-    dense(`${layer}.attention.qkv`, parts.length * hidden, hidden, projections);
-    for (const { name, shape, trainable, random, initialise } of attentionParameters) {
-      add(`${layer}.attention.${name}`, shape, [`${source}.attention.self.${name}`], initialise, { trainable, random });
+    norm(`${layer}.attention.norm`, normBias.blocks);
+    const parts = attention.sharedQueryKey ? 2 : 3;
+    dense(`${layer}.attention.qkv`, parts * hidden, hidden, biases.attention, parts);
+    if (architecture.queryKeyNorm) {
+      norm(`${layer}.attention.queryNorm`, false);
+      norm(`${layer}.attention.keyNorm`, false);
     }
-    dense(`${layer}.attention.output`, hidden, hidden, [`${source}.attention.output.dense`]);
-    norm(`${layer}.feedForward.norm`, `${source}.LayerNorm`);
-    dense(`${layer}.feedForward.up`, inner, hidden, [`${source}.intermediate.dense`]);
-    dense(`${layer}.feedForward.down`, hidden, inner, [`${source}.output.dense`]);
+    for (const { name, shape, trainable, random, initialise } of attention.parameters) {
+      add(`${layer}.attention.${name}`, shape, initialise, { trainable, random });
+    }
+    dense(`${layer}.attention.output`, hidden, hidden, biases.attention);
+    norm(`${layer}.feedForward.norm`, normBias.blocks);
+    const gates = architecture.feedForward === 'swiglu' ? 2 : 1;
+    dense(`${layer}.feedForward.up`, gates * inner, hidden, biases.feedForward, gates);
+    dense(`${layer}.feedForward.down`, hidden, inner, biases.feedForward);
   }
-  norm('norm', 'esm.encoder.emb_layer_norm_after');
-  dense('head.dense', hidden, hidden, ['lm_head.dense']);
-  norm('head.norm', 'lm_head.layer_norm');
-  add('head.bias', [vocabulary], ['lm_head.bias'], constant(vocabulary, 0));
-  const maps = config.num_hidden_layers * config.num_attention_heads;
+  if (architecture.lastNorm) {
+    norm('norm', normBias.last);
+  }
+  if (architecture.head === 'esm') {
+    dense('head.dense', hidden, hidden, true);
+    norm('head.norm', true);
+  }
+  if (architecture.head !== 'none') {
+    if (!architecture.tied) {
+      add('head.decoder', [vocabulary, hidden], gaussian(vocabulary * hidden, DEVIATION));
+    }
+    add('head.bias', [vocabulary], constant(vocabulary, 0));
+  }
   const contacts = { trainable: false, optional: true };
-  add('contacts.weight', [1, maps], ['esm.contact_head.regression.weight'], undefined, contacts);
-  add('contacts.bias', [1], ['esm.contact_head.regression.bias'], undefined, contacts);
+  add('contacts.weight', [1, architecture.layers * heads], undefined, contacts);
+  add('contacts.bias', [1], undefined, contacts);
   return specs;
 }
 

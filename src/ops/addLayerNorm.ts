@@ -108,10 +108,14 @@ export function addLayerNormReference(
   beta: tf.Tensor,
   options: AddLayerNormOptions,
 ): { sum: tf.Tensor; normed: tf.Tensor } {
-  const rate = options.dropoutRate ?? 0;
-  const kept = rate > 0 ? tf.mul(residual, dropoutMask(residual.shape, rate, maskSeed(options))) : residual;
-  const sum = tf.add(x, kept);
+  const sum = tf.add(x, dropResidual(residual, options));
   return { sum, normed: normalise(sum, gamma, beta, options.epsilon) };
+}
+
+/** A residual of which elements are dropped, and the others scaled up, where the options say so. */
+export function dropResidual(residual: tf.Tensor, options: AddLayerNormOptions): tf.Tensor {
+  const rate = options.dropoutRate ?? 0;
+  return rate > 0 ? tf.mul(residual, dropoutMask(residual.shape, rate, maskSeed(options))) : residual;
 }
 
 /** The definition of `layerNorm` in tfjs operations. */

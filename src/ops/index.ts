@@ -16,6 +16,8 @@ export * from './lshAttention.js';
 export * from './maskedCrossEntropy.js';
 export * from './rate.js';
 export * from './recompute.js';
+export * from './rmsNorm.js';
 export * from './rotary.js';
 export * from './softmaxAttention.js';
+export * from './swiglu.js';
 export * from './tokenEmbedding.js';

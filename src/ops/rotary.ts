@@ -1,19 +1,28 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { differentiable, hasKernel, runKernel } from './dispatch.js';
 
+/** Which elements of a head turn together: i and i + d/2, or 2 i and 2 i + 1. */
+export type RotaryPairs = 'halves' | 'interleaved';
+
 /**
- * Rotary positions (Su et al. 2021, section 3.4.2) on the queries and keys of a fused projection, half-split as in
- * ESM-2: element i of a head turns with element i + d/2 by the angle position · inverseFrequencies[i].
+ * Rotary positions (Su et al. 2021, section 3.4.2) on the queries and keys of a fused projection: pair i of a head's
+ * elements turns by the angle position · inverseFrequencies[i].
  * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d; values pass through
  * @param inverseFrequencies [d / 2]
+ * @param pairs `halves` as in ESM-2, or `interleaved` as in the paper
  * @returns [B, L, 3 D]
- * Kernel: Rotary, which is its own gradient turned the other way.
+ * Kernel: Rotary (of halves), which is its own gradient turned the other way.
  */
-export function rotary(qkv: tf.Tensor3D, inverseFrequencies: tf.Tensor1D, heads: number): tf.Tensor3D {
+export function rotary(
+  qkv: tf.Tensor3D,
+  inverseFrequencies: tf.Tensor1D,
+  heads: number,
+  pairs: RotaryPairs = 'halves',
+): tf.Tensor3D {
   const turn = (x: tf.Tensor, frequencies: tf.Tensor, inverse: boolean) =>
-    hasKernel('Rotary')
+    pairs === 'halves' && hasKernel('Rotary')
       ? runKernel('Rotary', { qkv: x, inverseFrequencies: frequencies }, { heads, inverse })[0]
-      : rotaryReference(x as tf.Tensor3D, frequencies as tf.Tensor1D, heads, inverse);
+      : rotaryReference(x as tf.Tensor3D, frequencies as tf.Tensor1D, heads, inverse, pairs);
   return differentiable({
     inputs: { qkv },
     forward: (save) => {
@@ -30,17 +39,21 @@ export function rotaryReference(
   inverseFrequencies: tf.Tensor1D,
   heads: number,
   inverse: boolean,
+  pairs: RotaryPairs = 'halves',
 ): tf.Tensor3D {
   const [batch, length, width] = qkv.shape;
   const size = width / 3 / heads;
-  const angles = tf.outerProduct(tf.range(0, length), inverseFrequencies);
-  const cos = tf.reshape(tf.cos(angles), [1, length, 1, size / 2]);
-  const sin = tf.reshape(inverse ? tf.neg(tf.sin(angles)) : tf.sin(angles), [1, length, 1, size / 2]);
+  // A head's elements as [2, d/2] or as [d/2, 2]: the axis of two is that of a pair.
+  const [axis, shape] = pairs === 'halves' ? [3, [2, size / 2]] : [4, [size / 2, 2]];
+  const angles = tf.expandDims(tf.outerProduct(tf.range(0, length), inverseFrequencies), axis - 2);
+  const cos = tf.expandDims(tf.expandDims(tf.cos(angles), 1), 0); // [1, L, 1, 1, d/2] or [1, L, 1, d/2, 1]
+  const sines = tf.expandDims(tf.expandDims(tf.sin(angles), 1), 0);
+  const sin = inverse ? tf.neg(sines) : sines;
   const [qk, v] = tf.split(qkv, [(2 * width) / 3, width / 3], 2);
-  const [first, second] = tf.split(tf.reshape(qk, [batch, length, 2 * heads, size]), 2, 3);
+  const [first, second] = tf.split(tf.reshape(qk, [batch, length, 2 * heads, ...shape]), 2, axis);
   const turned = tf.concat(
     [tf.sub(tf.mul(first, cos), tf.mul(second, sin)), tf.add(tf.mul(second, cos), tf.mul(first, sin))],
-    3,
+    axis,
   );
   return tf.concat([tf.reshape(turned, [batch, length, (2 * width) / 3]), v], 2) as tf.Tensor3D;
 }

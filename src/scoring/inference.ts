@@ -126,7 +126,7 @@ export function viewsForLengths(
   defaultMode: WindowMode,
 ): (length: number) => (index: number) => View[] {
   const { config } = model;
-  const linear = config.attention.kind !== 'softmax' && config.position_embedding_type === 'rotary';
+  const linear = model.attentionKind?.linear && config.position_embedding_type === 'rotary';
   const mode = window.mode ?? (linear && window.size === undefined ? 'whole' : defaultMode);
   const byLength = new Map<number, (index: number) => View[]>();
   return (length) => {

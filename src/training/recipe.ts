@@ -1,5 +1,5 @@
 import { InputError } from '../data/errors.js';
-import type { PRESETS } from '../model/config.js';
+import type { PRESETS } from '../model/presets.js';
 import type { Schedule } from './schedule.js';
 
 /** AdamW's constants; the defaults are the Performer paper's (Choromanski et al. 2021, appendix A.3). */

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { PROTEIN } from '../../src/data/alphabet.js';
-import { ATTENTION_KINDS, newConfig } from '../../src/model/config.js';
+import { ATTENTION_KINDS } from '../../src/model/attention/index.js';
+import { newConfig } from '../../src/model/config.js';
 import { convertModel } from '../../src/model/convert.js';
 import { createModel, type LanguageModel } from '../../src/model/model.js';
 import { describeEngines, relativeDifference } from '../engines.js';

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { readSafetensors, type SafetensorsTensor } from '../../src/formats/safetensors.js';
+import { familyOf } from '../../src/model/checkpoints/index.js';
 import { loadModel } from '../../src/model/files.js';
 import type { LanguageModel } from '../../src/model/model.js';
-import { parameterSpecs } from '../../src/model/parameters.js';
 import { gatherRows } from '../../src/ops/gatherRows.js';
 import { splitHeads } from '../../src/ops/heads.js';
 import { maskedCrossEntropy } from '../../src/ops/maskedCrossEntropy.js';
@@ -100,12 +100,13 @@ describeEngines('models agree with the goldens', () => {
     const { model, ids, loss } = await openGolden(name);
     const { tensors } = readSafetensors(join(SHARED!, 'golden', name, 'gradients.safetensors'));
     const { grads, value } = tf.variableGrads(loss, [...model.trainable.values()]);
-    for (const spec of parameterSpecs(model.config)) {
+    const { tensorsOf } = familyOf(model.config.model_type);
+    for (const spec of model.specs) {
       if (!spec.trainable) {
         continue;
       }
       const actual = await grads[model.parameters.get(spec.name)!.name].data();
-      const wanted = spec.checkpoint.flatMap((key) => [...tensors.get(key)!.data]);
+      const wanted = tensorsOf(spec).flatMap((key) => [...tensors.get(key)!.data]);
       expect(relativeDifference(actual, wanted), spec.name).toBeLessThan(1e-3);
     }
     tf.dispose([ids, value, ...Object.values(grads)]);

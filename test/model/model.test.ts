@@ -5,22 +5,19 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROTEIN } from '../../src/data/alphabet.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
-import {
-  ATTENTION_KINDS,
-  type AttentionConfig,
-  type AttentionKind,
-  newConfig,
-  PRESETS,
-  parseConfig,
-} from '../../src/model/config.js';
+import { ATTENTION_KINDS } from '../../src/model/attention/index.js';
+import type { AttentionConfig } from '../../src/model/attention/options.js';
+import { parseConfig } from '../../src/model/checkpoints/index.js';
+import { newConfig } from '../../src/model/config.js';
 import { loadModel, saveModel } from '../../src/model/files.js';
 import { createModel } from '../../src/model/model.js';
+import { PRESETS } from '../../src/model/presets.js';
 import { describeEngines, relativeDifference } from '../engines.js';
 import { SHARED } from '../shared.js';
 
 const sizes = { layers: 2, hidden: 16, heads: 2, feedForward: 24, dropout: 0 };
 /** Options that make the kinds of attention small, and `lsh` use several chunks. */
-const SMALL: Partial<Record<AttentionKind, Partial<AttentionConfig>>> = {
+const SMALL: Record<string, Partial<AttentionConfig>> = {
   'favor-softmax': { num_features: 12 },
   'favor-trig': { num_features: 12 },
   'favor-kernel': { kernel: 'elu+1' },

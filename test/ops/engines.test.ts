@@ -1,10 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/data/random.js';
-import { KERNELS } from '../../src/model/config.js';
 import { adamW, adamWHyper } from '../../src/ops/adamW.js';
 import { addLayerNorm, layerNorm } from '../../src/ops/addLayerNorm.js';
-import { favorKernelAttention } from '../../src/ops/favorKernelAttention.js';
+import { favorKernelAttention, KERNEL_FUNCTIONS, type KernelFunction } from '../../src/ops/favorKernelAttention.js';
 import { favorReluAttention } from '../../src/ops/favorReluAttention.js';
 import { favorSoftmaxAttention } from '../../src/ops/favorSoftmaxAttention.js';
 import { favorTrigAttention } from '../../src/ops/favorTrigAttention.js';
@@ -165,7 +164,9 @@ for (const [batch, length, heads, size] of [
       },
     });
     // The identity's denominators cross zero.
-    for (const kernel of KERNELS.filter((kernel) => kernel !== 'identity')) {
+    for (const kernel of (Object.keys(KERNEL_FUNCTIONS) as KernelFunction[]).filter(
+      (kernel) => kernel !== 'identity',
+    )) {
       cases.push({
         name: `favorKernelAttention ${kernel} ${name}`,
         inputs,

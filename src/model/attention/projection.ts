@@ -1,9 +1,9 @@
 import type { Random } from '../../data/random.js';
-import type { ModelConfig } from '../config.js';
-import type { AttentionParameter } from './attention.js';
+import { orthonormalise } from '../orthonormal.js';
 
 /** How the rows of a matrix of random features are drawn. */
-export type RandomFeatures = 'orthogonal' | 'regularized' | 'iid';
+export const RANDOM_FEATURES = ['orthogonal', 'regularized', 'iid'] as const;
+export type RandomFeatures = (typeof RANDOM_FEATURES)[number];
 
 /**
  * A matrix W of random features (Choromanski et al. 2021, sections 2.4 and 3).
@@ -18,60 +18,22 @@ export function gaussianProjection(rows: number, size: number, kind: RandomFeatu
   if (kind === 'iid') {
     return Float32Array.from(matrix);
   }
-  for (let block = 0; block < rows; block += size) {
-    orthonormalise(matrix, block, Math.min(size, rows - block), size);
+  const row = (index: number) => matrix.subarray(index * size, (index + 1) * size);
+  for (let first = 0; first < rows; first += size) {
+    const block = Array.from({ length: Math.min(size, rows - first) }, (_, i) => row(first + i));
+    for (const { q, index } of orthonormalise(block)) {
+      block[index].set(q);
+    }
   }
-  for (let row = 0; row < rows; row++) {
+  for (let index = 0; index < rows; index++) {
     let square = kind === 'regularized' ? size : 0;
     if (kind === 'orthogonal') {
       for (let i = 0; i < size; i++) {
         square += random.normal() ** 2;
       }
     }
-    for (let i = 0; i < size; i++) {
-      matrix[row * size + i] *= Math.sqrt(square);
-    }
+    const scaled = row(index).map((value) => value * Math.sqrt(square));
+    matrix.set(scaled, index * size);
   }
   return Float32Array.from(matrix);
-}
-
-/** The projection of a kind with random features, as its layers' parameter; none with deterministic features. */
-export function projectionParameters(config: ModelConfig): AttentionParameter[] {
-  const { features, num_features: rows } = config.attention;
-  if (features === undefined || features === 'deterministic') {
-    return [];
-  }
-  const size = config.hidden_size / config.num_attention_heads;
-  return [
-    {
-      name: 'projection',
-      shape: [rows!, size],
-      trainable: false,
-      random: true,
-      initialise: (random) => gaussianProjection(rows!, size, features, random),
-    },
-  ];
-}
-
-/** Gram-Schmidt over `count` rows from row `first`, twice for rows orthogonal to working precision. */
-function orthonormalise(matrix: Float64Array, first: number, count: number, size: number): void {
-  for (let i = 0; i < count; i++) {
-    const row = matrix.subarray((first + i) * size, (first + i + 1) * size);
-    for (let pass = 0; pass < 2; pass++) {
-      for (let j = 0; j < i; j++) {
-        const other = matrix.subarray((first + j) * size, (first + j + 1) * size);
-        let product = 0;
-        for (let k = 0; k < size; k++) {
-          product += row[k] * other[k];
-        }
-        for (let k = 0; k < size; k++) {
-          row[k] -= product * other[k];
-        }
-      }
-    }
-    const norm = Math.hypot(...row);
-    for (let k = 0; k < size; k++) {
-      row[k] /= norm;
-    }
-  }
 }

@@ -1,8 +1,9 @@
 import { InputError } from '../../data/errors.js';
 import { Random } from '../../data/random.js';
+import { dot } from '../../model/orthonormal.js';
 import { spearman } from '../metrics.js';
 import type { VariantFeatures } from './features.js';
-import { ALPHAS, dot, fitRidge, fitSparseRidge, type SparseFit, type SparseRow, sparseDot } from './ridge.js';
+import { ALPHAS, fitRidge, fitSparseRidge, type SparseFit, type SparseRow, sparseDot } from './ridge.js';
 
 /**
  * Linear heads:

@@ -1,4 +1,5 @@
 import { EVD, Matrix } from 'ml-matrix';
+import { addScaled, dot, orthonormalise } from '../../model/orthonormal.js';
 
 /** A fitted linear model: y = x · weights + fixed · coefficients + intercept. */
 export interface LinearFit {
@@ -132,9 +133,9 @@ export function fitSparseRidge(
   precision = 1e-12,
 ): SparseFit {
   const n = rows.length;
-  const basis = orthonormal([new Float64Array(n).fill(1), ...fixed.map((column) => Float64Array.from(column))]);
+  const basis = orthonormalise([new Float64Array(n).fill(1), ...fixed]);
   const project = (vector: Float64Array): Float64Array => {
-    for (const q of basis) {
+    for (const { q } of basis) {
       addScaled(vector, q, -dot(q, vector));
     }
     return vector;
@@ -203,67 +204,16 @@ export function sparseDot({ columns, values }: SparseRow, w: ArrayLike<number>):
   return sum;
 }
 
-export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) {
-    sum += a[i] * b[i];
-  }
-  return sum;
-}
-
-function addScaled(target: Float64Array, vector: ArrayLike<number>, factor: number): void {
-  for (let i = 0; i < target.length; i++) {
-    target[i] += factor * vector[i];
-  }
-}
-
-/** Gram-Schmidt, twice over for precision; columns that depend on those before drop out. */
-function orthonormal(columns: Float64Array[]): Float64Array[] {
-  const basis: Float64Array[] = [];
-  for (const column of columns) {
-    const before = Math.sqrt(dot(column, column));
-    const q = column.slice();
-    for (let pass = 0; pass < 2; pass++) {
-      for (const b of basis) {
-        addScaled(q, b, -dot(b, q));
-      }
-    }
-    const length = Math.sqrt(dot(q, q));
-    if (length > 1e-10 * before) {
-      basis.push(q.map((value) => value / length));
-    }
-  }
-  return basis;
-}
-
 /** Coefficients of few columns; one that depends on those before gets 0. */
 function leastSquares(columns: readonly ArrayLike<number>[], y: Float64Array): number[] {
-  const k = columns.length;
-  const basis: { q: Float64Array; column: number; triangle: number[] }[] = [];
-  columns.forEach((column, index) => {
-    const q = Float64Array.from(column);
-    const before = Math.sqrt(dot(q, q));
-    const triangle = new Array<number>(basis.length).fill(0);
-    for (let pass = 0; pass < 2; pass++) {
-      basis.forEach(({ q: b }, i) => {
-        const along = dot(b, q);
-        triangle[i] += along;
-        addScaled(q, b, -along);
-      });
-    }
-    const length = Math.sqrt(dot(q, q));
-    if (length <= 1e-10 * before) {
-      return;
-    }
-    basis.push({ q: q.map((value) => value / length), column: index, triangle: [...triangle, length] });
-  });
-  const result = new Array<number>(k).fill(0);
+  const basis = orthonormalise(columns);
+  const result = new Array<number>(columns.length).fill(0);
   for (let i = basis.length - 1; i >= 0; i--) {
     let value = dot(basis[i].q, y);
     for (let j = i + 1; j < basis.length; j++) {
-      value -= basis[j].triangle[i] * result[basis[j].column];
+      value -= basis[j].shares[i] * result[basis[j].index];
     }
-    result[basis[i].column] = value / basis[i].triangle[i];
+    result[basis[i].index] = value / basis[i].shares[i];
   }
   return result;
 }

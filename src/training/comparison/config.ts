@@ -1,14 +1,11 @@
 import { ALPHABET_NAMES, type AlphabetName } from '../../data/alphabet.js';
 import { InputError } from '../../data/errors.js';
-import {
-  type AttentionConfig,
-  convertConfig,
-  type ModelConfig,
-  type ModelSizes,
-  newConfig,
-  PRESETS,
-  parseConfig,
-} from '../../model/config.js';
+import { attentionKind, DEFAULT_ATTENTION } from '../../model/attention/index.js';
+import type { AttentionConfig } from '../../model/attention/options.js';
+import { checkedConfig } from '../../model/checkpoints/index.js';
+import { type ModelConfig, newConfig } from '../../model/config.js';
+import { convertConfig } from '../../model/convert.js';
+import { type ModelSizes, PRESETS } from '../../model/presets.js';
 import { type Cadence, changeRecipe, DEFAULT_CADENCE, type Preset, RECIPES, type Recipe } from '../recipe.js';
 
 /** What a comparison's file says. */
@@ -164,13 +161,15 @@ export function parseComparison(text: string, where: string): Comparison {
       attention: { ...attentions[name], causal },
       alphabet,
     });
-    return parseConfig(JSON.stringify(config), `${where}: attentions.${name}`);
+    return checkedConfig(config, `${where}: attentions.${name}`);
   };
+  const hasCausalForm = ({ kind = DEFAULT_ATTENTION }: Partial<AttentionConfig>, name: string) =>
+    attentionKind(kind, `${where}: attentions.${name}`).causal;
   const cells: Cell[] = [];
   for (const objective of objectives) {
     for (const seed of seeds) {
       for (const attention of Object.keys(attentions)) {
-        if (objective === 'causal' && attentions[attention].kind === 'linformer') {
+        if (objective === 'causal' && !hasCausalForm(attentions[attention], attention)) {
           continue;
         }
         const config = configOf(attention, objective === 'causal');
@@ -196,7 +195,7 @@ export function parseComparison(text: string, where: string): Comparison {
         continue;
       }
       for (const attention of to) {
-        if (source.config.attention.causal && targets[attention].kind === 'linformer') {
+        if (source.config.attention.causal && !hasCausalForm(targets[attention], attention)) {
           continue;
         }
         const budget = { steps: Math.max(1, Math.round(steps! * share)) };

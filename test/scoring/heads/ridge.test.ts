@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { dot, fitRidge, fitSparseRidge, sparseDot } from '../../../src/scoring/heads/ridge.js';
+import { dot } from '../../../src/model/orthonormal.js';
+import { fitRidge, fitSparseRidge, sparseDot } from '../../../src/scoring/heads/ridge.js';
 
 /** Computed once with scikit-learn; leave-one-out errors by leaving one out. */
 const fixtures = JSON.parse(readFileSync(new URL('../fixtures/ridge.json', import.meta.url), 'utf8')) as {
