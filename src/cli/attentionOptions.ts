@@ -26,21 +26,17 @@ export function addAttentionOptions(command: Command, text: string): Command {
   return command;
 }
 
-/** An option with the defaults of the kinds that have it. */
+/** An option, with the kinds that have it and their defaults. */
 function commandOption(name: string, option: AttentionOption): Option {
-  const own = ATTENTION_KINDS.flatMap((kind) => {
-    const found = attentionKind(kind).options[name];
-    return found ? [{ kind, standard: found.default }] : [];
-  });
-  const standards = [...new Set(own.map(({ standard }) => standard))].filter((standard) => standard !== undefined);
-  const of = (standard: unknown) => own.flatMap((one) => (one.standard === standard ? [one.kind] : [])).join(', ');
-  const several = standards.map((standard) => `${standard} for ${of(standard)}`).join('; ');
-  const kinds = own.map(({ kind }) => kind).join(', ');
-  const standard = standards.length > 1 ? several : standards.length === 1 ? `${standards[0]}; ${kinds}` : kinds;
-  const built = new Option(
-    `${flagOf(name)} <${option.type === 'choice' ? 'name' : 'n'}>`,
-    `${option.help} (${standard})`,
-  );
+  const kinds = ATTENTION_KINDS.map((kind) => attentionKind(kind)).filter(({ options }) => options[name]);
+  const standards = [...new Set(kinds.map(({ options }) => options[name].default))];
+  const of = (standard: unknown) =>
+    kinds.flatMap(({ name: kind, options }) => (options[name].default === standard ? [kind] : [])).join(', ');
+  const standard =
+    standards.length === 1 ? standards[0] : standards.map((value) => `${value} for ${of(value)}`).join('; ');
+  const text = `${kinds.map(({ name: kind }) => kind).join(', ')}: ${option.help}`;
+  const flag = `${flagOf(name)} <${option.type === 'choice' ? 'name' : 'n'}>`;
+  const built = new Option(flag, standard === undefined ? text : `${text} (default: ${standard})`);
   switch (option.type) {
     case 'choice':
       return built.choices(option.choices);

@@ -19,7 +19,7 @@ export const redrawInterval: AttentionOption = {
   type: 'whole',
   minimum: 1,
   maximum: Number.MAX_SAFE_INTEGER,
-  help: 'training steps between draws of the random features (default: drawn once)',
+  help: 'training steps between draws of what is random (default: drawn once)',
 };
 
 /** The options of a kind with random features: always, or where it is told so (`deterministic` is its default). */
