@@ -73,7 +73,7 @@ const ALLOWED = new Set<string>([REBUILD_TENSOR, REBUILD_PARAMETER, ORDERED_DICT
 /** Digits, or bytes, of the longest integer that is read: longer ones have no place beside weights. */
 const LONGEST_INTEGER = 1024;
 
-/** Values on the stack, and values remembered, at most: weights of a hundred billion parameters have a tenth of it. */
+/** Objects, values on the stack, and values remembered, at most: weights of a hundred billion parameters have a tenth of it. */
 const MOST = 1_000_000;
 /** Axes of a tensor at most: PyTorch's limit. */
 const MOST_AXES = 64;
@@ -191,8 +191,12 @@ class PickleReader {
         case 0x8d: // BINUNICODE8
           this.push(this.take(this.length8()).toString('utf8'));
           break;
-        case 0x56: // UNICODE
-          this.push(this.line());
+        case 0x56: // UNICODE, as Python's raw-unicode-escape
+          this.push(
+            this.line().replace(/\\(?:u([\da-fA-F]{4})|U00(0[\da-fA-F]{5}|10[\da-fA-F]{4}))/g, (_, short, long) =>
+              String.fromCodePoint(Number.parseInt(short ?? long, 16)),
+            ),
+          );
           break;
         case 0x54: // BINSTRING
           this.push(this.take(this.take(4).readUInt32LE()).toString('latin1'));
@@ -429,7 +433,7 @@ class PickleReader {
     if (this.stack.length >= MOST) {
       throw this.damaged(`more than ${MOST} values at once`);
     }
-    if (typeof value === 'object' && value !== null && ++this.made > 8 * MOST) {
+    if (typeof value === 'object' && value !== null && ++this.made > MOST) {
       throw this.damaged('more objects than weights have');
     }
     this.stack.push(value);
