@@ -1,6 +1,5 @@
-import type * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
-import type { Step, StepInput } from './steps.js';
+import type { Step, StepInput, StepUnderWay } from './steps.js';
 
 /** Where tensors can live, as `--device` names it. */
 export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'wasm'] as const;
@@ -61,8 +60,8 @@ export interface Engine {
   largestTensor: number;
   /** Where the engine keeps count. */
   memory?(): EngineMemory;
-  /** Where the engine records steps: see `replay`. */
-  replay?(owner: object, key: string, inputs: Record<string, StepInput>, seeds: number[], step: Step): tf.Tensor;
+  /** Where the engine records steps and replays them. */
+  beginStep?(owner: object, key: string, inputs: Record<string, StepInput>, seeds: number[], step: Step): StepUnderWay;
   /** Times of the kernels that `compute` runs, where the engine can tell them. */
   measureKernels?(compute: () => Promise<unknown>): Promise<KernelTimes[]>;
   /** Ends its threads and device handles, so that the process can exit. What was made on it computes no more. */

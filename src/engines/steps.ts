@@ -6,11 +6,33 @@ export interface StepInput {
   shape: number[];
 }
 
-/** What a step computes from: its inputs as tensors, by name. */
-export type Step = (inputs: Record<string, tf.Tensor>) => tf.Tensor;
+export type Tensors = Record<string, tf.Tensor>;
+
+/**
+ * A step in two parts, of which the first gives what the second goes on with: gradients, and their update. Both depend
+ * on its inputs, the seeds and variables alone, and change variables in place only, by `adamW`.
+ */
+export interface Step {
+  begin(inputs: Tensors): Tensors;
+  finish(results: Tensors, inputs: Tensors): tf.Tensor;
+}
+
+/** A step whose first part is computed, or on its way. It ends with `finish` or `abandon`. */
+export interface StepUnderWay {
+  /** What the first part gave. The tensors are the step's: they end with it. */
+  results(): Tensors;
+  /**
+   * Computes the second part.
+   * @param changed values that take the place of results, of their shape, float32
+   * @returns its result
+   */
+  finish(changed?: Readonly<Record<string, Float32Array>>): tf.Tensor;
+  /** Ends the step without its second part. */
+  abandon(): void;
+}
 
 /** Inputs as tensors. */
-export function toTensors(inputs: Record<string, StepInput>): Record<string, tf.Tensor> {
+export function toTensors(inputs: Record<string, StepInput>): Tensors {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, { values, shape }]) => [
       name,

@@ -6,6 +6,9 @@ import type { LanguageModel } from '../model/model.js';
 import { addTallies, EMPTY_TALLY, type Tally } from './metrics.js';
 import { passLoss } from './step.js';
 
+/** Every validation of every run masks the same positions, so that their figures compare. */
+export const EVALUATION_SEED = 0;
+
 export interface EvaluationOptions {
   /** Which positions are masked, and which sequences are taken where not all are. */
   seed: number;

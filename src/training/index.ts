@@ -1,5 +1,6 @@
 export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './checkpoint.js';
 export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './evaluate.js';
+export { type Loop, type Observer, type Progress, runLoop } from './loop.js';
 export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './metrics.js';
 export { Optimizer } from './optimizer.js';
 export {
@@ -26,7 +27,10 @@ export {
   type Pass,
   passGradients,
   passLoss,
+  type Reduce,
+  type StepGradients,
   type StepOptions,
   type StepResult,
+  stepGradients,
   trainingStep,
 } from './step.js';

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
-import { microBatches, trainingBatches } from '../data/batches.js';
+import { microBatches, type TrainingBatch, trainingBatches } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
 import { hash53 } from '../data/random.js';
 import type { TokenStore } from '../data/store.js';
@@ -14,15 +13,15 @@ import {
   listCheckpoints,
   loadCheckpoint,
   removeUnfinished,
-  saveCheckpoint,
   type TrainingState,
 } from './checkpoint.js';
-import { evaluate, residueFrequencies } from './evaluate.js';
+import { runLoop } from './loop.js';
 import { addTallies, EMPTY_TALLY, type Figures, figuresOf, MetricsLog } from './metrics.js';
+import { logging, type RunUnderWay, saving, validating } from './observers.js';
 import { Optimizer } from './optimizer.js';
 import { budgetUsed, type Cadence, DEFAULT_CADENCE, type Recipe } from './recipe.js';
 import { learningRateAt } from './schedule.js';
-import { type StepResult, trainingStep } from './step.js';
+import { type Reduce, type StepResult, stepGradients, updateReduced } from './step.js';
 
 /** A model in training: what a checkpoint holds. */
 export interface Training {
@@ -31,11 +30,8 @@ export interface Training {
   state: TrainingState;
 }
 
-/** Tokens that a sequence of a validation counts for at least, when long ones are left out: see `Cadence`. */
-const ROW = 1024;
-const CHECKPOINT_SECONDS = 15 * 60;
-/** Every validation of every run masks the same positions, so that their figures compare. */
-export const EVALUATION_SEED = 0;
+/** Passes over the data without a position to predict that end a run. */
+const IDLE_EPOCHS = 100;
 
 /** What a running training tells of itself. */
 export interface TrainingStatus extends Figures {
@@ -51,6 +47,8 @@ export interface TrainOptions {
   cadence?: Partial<Cadence>;
   /** Keeps less for the gradients and computes it again: less memory, more time, the same weights. */
   recompute?: boolean;
+  /** Sums gradients over several processes that take their shares of each step; the update follows from the sum. */
+  reduce?: Reduce;
   /** Finishes the step, saves and returns. */
   signal?: AbortSignal;
   onStep?: (status: TrainingStatus) => void;
@@ -135,143 +133,116 @@ export async function train(
 }
 
 async function trainLocked(
-  run: string,
+  folder: string,
   { model, optimizer, state }: Training,
   store: TokenStore,
   options: TrainOptions & { cadence: Cadence },
 ): Promise<TrainingResult> {
   const { recipe } = state;
-  const { cadence } = options;
-  await removeUnfinished(run);
-  const log = new MetricsLog(run);
+  await removeUnfinished(folder);
+  const log = new MetricsLog(folder);
   await log.truncate(state.step);
-  const save = async () => {
-    const { folder } = await saveCheckpoint(run, model, optimizer, state, cadence.keep);
-    options.onCheckpoint?.(state.step, folder);
-  };
-  if (state.step === 0) {
-    await save();
-  }
-
   const before = state.seconds;
   const started = performance.now();
-  const seconds = () => before + (performance.now() - started) / 1000;
-  let lineStart = { seconds: state.seconds, tokens: state.tokens };
-  let saved = { step: state.step, seconds: state.seconds };
-
-  // A step's figures are read while the next one runs, so that an accelerator never waits for them.
-  let pending: { step: number; figures: Promise<StepResult> } | undefined;
-  let last: StepResult | undefined;
-  const settle = async () => {
-    if (!pending) {
-      return;
-    }
-    const { step, figures } = pending;
-    pending = undefined;
-    last = await figures;
-    if (!Number.isFinite(last.loss) || !Number.isFinite(last.gradientNorm)) {
-      throw divergence(run, step, last);
-    }
-    state.window = addTallies(state.window, last);
-    options.onStep?.({
-      ...figuresOf(last),
-      step,
-      tokens: state.tokens,
-      seconds: seconds(),
-      tokensPerSecond: (state.tokens - lineStart.tokens) / (seconds() - lineStart.seconds),
-      fraction: budgetUsed(recipe.budget, { ...state, seconds: seconds() }),
-    });
+  const run: RunUnderWay = {
+    folder,
+    model,
+    optimizer,
+    state,
+    store,
+    cadence: options.cadence,
+    seconds: () => before + (performance.now() - started) / 1000,
+    settled: before,
+    lineStart: { seconds: before, tokens: state.tokens },
+    learningRate: 0,
+    gradientNorm: 0,
   };
-  const validate = async () => {
-    const evaluation = await evaluate(model, store.split('validation'), frequencies, {
-      seed: EVALUATION_SEED,
-      length: recipe.length,
-      tokensPerPass: recipe.tokensPerPass,
-      sequences: cadence.validationSequences,
-      tokens: cadence.validationSequences * Math.max(recipe.length, ROW),
-    });
-    const figures = { model: figuresOf(evaluation.model), baseline: figuresOf(evaluation.baseline) };
-    options.onValidation?.(state.step, figures.model, figures.baseline);
-    return figures;
-  };
-
-  const frequencies = residueFrequencies(store);
-  const validates = store.split('validation').size > 0;
-  const batches = trainingBatches(
-    store.split('train'),
-    {
-      length: recipe.length,
-      tokensPerBatch: recipe.tokensPerBatch,
-      tokensPerMicroBatch: recipe.tokensPerPass,
-      mode: recipe.mode,
-      objective: model.config.attention.causal ? 'causal' : 'masked',
-      alphabet: store.alphabet,
-      seed: recipe.seed,
+  const validation = validating(run, options.onValidation);
+  const checkpoints = saving(run, options.onCheckpoint);
+  await checkpoints.saveLast();
+  const finished = await runLoop<TrainingBatch, StepFigures>({
+    batches: batchesOf(store, state, model),
+    done: state.step,
+    begin: (batch, step) => beginStep(run, batch, step, options),
+    settle: (figures) => settle(run, figures, options.onStep),
+    finished: () => {
+      state.seconds = run.seconds();
+      return budgetUsed(recipe.budget, state) >= 1;
     },
-    state.cursor,
-  );
-  let learningRate = 0;
-  let validation: TrainingResult['validation'];
-  let finished = budgetUsed(recipe.budget, state) >= 1;
-  while (!finished && !options.signal?.aborted) {
-    const batch = batches.next().value!;
-    const step = state.step + 1;
-    const fraction = budgetUsed(recipe.budget, { ...state, seconds: seconds() });
-    learningRate = learningRateAt(step, fraction, recipe);
-    const figures = trainingStep(model, optimizer, microBatches(batch, recipe.tokensPerPass), {
-      learningRate,
-      seed: recipe.seed,
-      recompute: options.recompute,
-    });
-    await settle();
+    observers: [validation, logging(run, log, validation), checkpoints],
+    signal: options.signal,
+  });
+  state.seconds = run.seconds();
+  await checkpoints.saveLast();
+  const { step, tokens, seconds } = state;
+  return { step, tokens, seconds, finished, ...(finished && { validation: run.validation }) };
+}
+
+/** The batches of a run, from where it stands. */
+function batchesOf(store: TokenStore, { recipe, cursor }: TrainingState, model: LanguageModel) {
+  const { length, tokensPerBatch, tokensPerPass: tokensPerMicroBatch, mode, seed } = recipe;
+  const objective = model.config.attention.causal ? 'causal' : 'masked';
+  const { alphabet } = store;
+  const options = { length, tokensPerBatch, tokensPerMicroBatch, mode, objective, alphabet, seed } as const;
+  return trainingBatches(store.split('train'), options, cursor);
+}
+
+/** A step's figures, and where the run stood when it was begun. */
+interface StepFigures extends StepResult {
+  step: number;
+  tokens: number;
+}
+
+async function beginStep(
+  run: RunUnderWay,
+  batch: TrainingBatch,
+  step: number,
+  { recompute, reduce }: TrainOptions,
+): Promise<{ figures: Promise<StepFigures> } | undefined> {
+  const { model, optimizer, state, store } = run;
+  const { recipe } = state;
+  const fraction = budgetUsed(recipe.budget, { ...state, seconds: run.seconds() });
+  const learningRate = learningRateAt(step, fraction, recipe);
+  const passes = microBatches(batch, recipe.tokensPerPass);
+  const gradients = stepGradients(model, optimizer, passes, { learningRate, seed: recipe.seed, recompute });
+  // Every sequence of the batch so short that nothing was selected: there is nothing to learn from it.
+  if (!gradients) {
     state.cursor = batch.cursor;
-    // Every sequence of the batch so short that nothing was selected: there is nothing to learn from it.
-    if (!figures) {
-      continue;
+    run.idleSince ??= batch.cursor.epoch;
+    if (batch.cursor.epoch - run.idleSince > IDLE_EPOCHS) {
+      throw new InputError(
+        `${store.folder}: nothing to predict in ${IDLE_EPOCHS} passes over its sequences; give more`,
+      );
     }
-    state.step = step;
-    state.tokens += batch.tokens;
-    pending = { step, figures };
-    // Lets signals and timers in.
-    await setImmediate();
-    state.seconds = seconds();
-    finished = budgetUsed(recipe.budget, state) >= 1;
-    const due = (every: number) => step % every === 0 || finished;
-    const stopping = options.signal?.aborted ?? false;
-    const saving = due(cadence.checkpointEvery) || stopping || state.seconds - saved.seconds > CHECKPOINT_SECONDS;
-    if (due(cadence.logEvery) || due(cadence.validateEvery) || saving) {
-      await settle();
-    }
-    const now = seconds();
-    const validated = validates && due(cadence.validateEvery) ? await validate() : undefined;
-    validation = validated;
-    state.validation = validated?.model;
-    if (due(cadence.logEvery) || validated) {
-      log.append({
-        step,
-        tokens: state.tokens,
-        ...figuresOf(state.window),
-        learningRate,
-        gradientNorm: last!.gradientNorm,
-        tokensPerSecond: (state.tokens - lineStart.tokens) / (now - lineStart.seconds),
-        ...(validated && { validation: validated.model }),
-      });
-      state.window = EMPTY_TALLY;
-      lineStart = { seconds: seconds(), tokens: state.tokens };
-    }
-    if (saving) {
-      state.seconds = seconds();
-      await save();
-      saved = { step, seconds: state.seconds };
-    }
+    return undefined;
   }
-  await settle();
-  state.seconds = seconds();
-  if (saved.step !== state.step) {
-    await save();
+  const figures = (await updateReduced(gradients, reduce)).figures;
+  state.cursor = batch.cursor;
+  state.step = step;
+  state.tokens += batch.tokens;
+  state.validation = undefined;
+  Object.assign(run, { learningRate, validation: undefined, idleSince: undefined });
+  const { tokens } = state;
+  return { figures: figures.then((result) => ({ ...result, step, tokens })) };
+}
+
+function settle(run: RunUnderWay, figures: StepFigures, onStep?: (status: TrainingStatus) => void): void {
+  const { state, folder, lineStart } = run;
+  const { step, tokens } = figures;
+  if (!Number.isFinite(figures.loss) || !Number.isFinite(figures.gradientNorm)) {
+    throw divergence(folder, step, figures);
   }
-  const { step, tokens } = state;
-  return { step, tokens, seconds: state.seconds, finished, ...(finished && { validation }) };
+  state.window = addTallies(state.window, figures);
+  run.gradientNorm = figures.gradientNorm;
+  run.settled = run.seconds();
+  onStep?.({
+    ...figuresOf(figures),
+    step,
+    tokens,
+    seconds: run.settled,
+    tokensPerSecond: (tokens - lineStart.tokens) / (run.settled - lineStart.seconds),
+    fraction: budgetUsed(state.recipe.budget, { step, tokens, seconds: run.settled }),
+  });
 }
 
 function checkStart(run: string, state: TrainingState, store: TokenStore): void {

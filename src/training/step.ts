@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '../engines/gradients.js';
 import type { TokenBatch } from '../data/batches.js';
 import { Random } from '../data/random.js';
-import { canReplay, replay, type StepInput, toTensors } from '../engines/replay.js';
+import { beginStep, canReplay, type StepInput, toTensors } from '../engines/replay.js';
 import { maxLength } from '../model/config.js';
 import type { EncodeOptions, LanguageModel } from '../model/model.js';
 import { gatherRows } from '../ops/gatherRows.js';
@@ -27,10 +27,54 @@ export interface StepResult extends Tally {
   gradientNorm: number;
 }
 
+/** Figures of a step before they are read: [loss, correct], under this name among its sums. */
+const FIGURES = 'figures';
+
 /**
- * One training step: gradients of the mean cross-entropy over all predicted positions of all passes, then one AdamW
- * update. The update is on its way when this returns; the promise waits for its figures, so that an accelerator need
- * not idle until they have been read.
+ * The first part of a step: the gradients of the mean cross-entropy over all predicted positions of its passes, summed
+ * over these. They are on their way, not yet in use: `update` ends the step, or `abandon`.
+ */
+export interface StepGradients {
+  /**
+   * What this process knows of the step, for a sum over several: the gradients by parameter name, and `figures` [2], the
+   * mean cross-entropy and how many positions are predicted right. The tensors are the step's.
+   */
+  sums(): Readonly<Record<string, tf.Tensor>>;
+  /**
+   * One AdamW update. It is on its way when this returns; the promise waits for the step's figures, so that an
+   * accelerator need not idle until they have been read.
+   * @param reduced values that take the place of sums, by name
+   */
+  update(reduced?: Readonly<Record<string, Float32Array>>): Promise<StepResult>;
+  /** Ends the step as if it had not begun. */
+  abandon(): void;
+}
+
+/**
+ * Sums what each of several processes knows of a step over all of them; see `StepGradients.sums`.
+ * @returns the sums by name, of which those left out stay this process's
+ */
+export type Reduce = (sums: Readonly<Record<string, tf.Tensor>>) => Promise<Readonly<Record<string, Float32Array>>>;
+
+/** The other parts of a step: the sum over processes, where there are several, and the update. */
+export async function updateReduced(
+  gradients: StepGradients,
+  reduce?: Reduce,
+): Promise<{ figures: Promise<StepResult> }> {
+  if (!reduce) {
+    return { figures: gradients.update() };
+  }
+  try {
+    const sums = await reduce(gradients.sums());
+    return { figures: gradients.update(sums) };
+  } catch (error) {
+    gradients.abandon();
+    throw error;
+  }
+}
+
+/**
+ * One training step: gradients, summed over its passes, then the update.
  * @returns undefined where no pass has a position to predict: then nothing has changed
  */
 export function trainingStep(
@@ -39,6 +83,19 @@ export function trainingStep(
   passes: Pass[],
   options: StepOptions,
 ): Promise<StepResult> | undefined {
+  return stepGradients(model, optimizer, passes, options)?.update();
+}
+
+/**
+ * The gradients of a training step; see `StepGradients` for its other parts.
+ * @returns undefined where no pass has a position to predict: then nothing has changed
+ */
+export function stepGradients(
+  model: LanguageModel,
+  optimizer: Optimizer,
+  passes: Pass[],
+  options: StepOptions,
+): StepGradients | undefined {
   const positions = passes.reduce((sum, pass) => sum + pass.positions.length, 0);
   if (positions === 0) {
     return undefined;
@@ -64,34 +121,53 @@ export function trainingStep(
   const shapes = used.map((pass) => `${pass.batch}x${pass.length}/${pass.positions.length}`);
   // Features drawn anew are other tensors.
   const key = [...shapes, options.recompute, draws].join();
-  const figures = replay(optimizer, key, inputs, seeds, (tensors) => {
-    const total = new Map<string, tf.Tensor>();
-    const sums: tf.Tensor[] = [];
-    for (const [index, dropoutSeed] of seeds.entries()) {
-      const { ids, positions, labels, weights } = Object.fromEntries(
-        PASS_INPUTS.map((name) => [name, tensors[`${name}${index}`]]),
-      );
-      const pass = { ids, positions, labels, weights } as PassTensors;
-      const { loss, correct, gradients } = weightedGradients(model, pass, {
-        dropoutSeed,
-        recompute: options.recompute,
-      });
-      sums.push(tf.stack([loss, correct]));
-      for (const [name, gradient] of gradients) {
-        const before = total.get(name);
-        total.set(name, before ? tf.add(before, gradient) : gradient);
-        if (before) {
-          tf.dispose([before, gradient]);
-        }
+  const begun = beginStep(optimizer, key, inputs, seeds, {
+    begin: (tensors) => sumOverPasses(model, tensors, seeds, options.recompute),
+    finish: ({ [FIGURES]: figures, ...gradients }, { hyper }) => {
+      const norm = optimizer.update(new Map(Object.entries(gradients)), hyper as tf.Tensor1D);
+      return tf.concat([figures, tf.reshape(norm, [1])]);
+    },
+  });
+  return {
+    sums: () => begun.results(),
+    async update(reduced) {
+      const figures = begun.finish(reduced);
+      const [loss, correct, gradientNorm] = await figures.data();
+      figures.dispose();
+      return { positions, loss: loss * positions, correct, gradientNorm };
+    },
+    abandon() {
+      begun.abandon();
+      optimizer.step = step - 1;
+    },
+  };
+}
+
+/** Gradients and figures of all passes, each added to those before it. */
+function sumOverPasses(
+  model: LanguageModel,
+  tensors: Record<string, tf.Tensor>,
+  seeds: number[],
+  recompute?: boolean,
+): Record<string, tf.Tensor> {
+  const sums: Record<string, tf.Tensor> = {};
+  const figures: tf.Tensor[] = [];
+  for (const [index, dropoutSeed] of seeds.entries()) {
+    const { ids, positions, labels, weights } = Object.fromEntries(
+      PASS_INPUTS.map((name) => [name, tensors[`${name}${index}`]]),
+    );
+    const pass = { ids, positions, labels, weights } as PassTensors;
+    const { loss, correct, gradients } = weightedGradients(model, pass, { dropoutSeed, recompute });
+    figures.push(tf.stack([loss, correct]));
+    for (const [name, gradient] of gradients) {
+      const before = sums[name];
+      sums[name] = before ? tf.add(before, gradient) : gradient;
+      if (before) {
+        tf.dispose([before, gradient]);
       }
     }
-    const norm = optimizer.update(total, tensors.hyper as tf.Tensor1D);
-    return tf.concat([tf.addN(sums), tf.reshape(norm, [1])]);
-  });
-  return figures.data().then(([loss, correct, gradientNorm]) => {
-    figures.dispose();
-    return { positions, loss: loss * positions, correct, gradientNorm };
-  });
+  }
+  return { ...sums, [FIGURES]: tf.addN(figures) };
 }
 
 /** A pass's tensors. */

@@ -7,6 +7,7 @@ import { loadModel } from '../../src/model/files.js';
 import { latestCheckpoint, listCheckpoints } from '../../src/training/checkpoint.js';
 import { MetricsLog } from '../../src/training/metrics.js';
 import { resumeTraining, startTraining, type Training, type TrainOptions, train } from '../../src/training/run.js';
+import type { Reduce } from '../../src/training/step.js';
 import { describeEngines } from '../engines.js';
 import { temporaryFolder, tinyConfig, tinyRecipe, tinyStore } from './tiny.js';
 
@@ -160,6 +161,29 @@ describeEngines('a run', (device) => {
     );
     const good = await loadModel(latestCheckpoint(run)!.folder);
     expect((await good.parameters.get('head.bias')!.data()).every(Number.isFinite)).toBe(true);
+  });
+
+  test('what takes the place of its gradients between two parts of a step decides the weights', async () => {
+    const [plain, summed] = [path('plain'), path('summed')];
+    await runToEnd(plain, start(3));
+    const seen: string[] = [];
+    // As of two processes whose shares happen to be alike: their mean is each one's own.
+    const reduce: Reduce = async (sums) => {
+      const means: Record<string, Float32Array> = {};
+      for (const [name, tensor] of Object.entries(sums)) {
+        means[name] = (await tensor.data()).map((value) => (value + value) / 2) as Float32Array;
+      }
+      seen.push(...Object.keys(means).slice(-1));
+      return means;
+    };
+    await runToEnd(summed, start(3), { reduce });
+    expect(seen).toEqual(['figures', 'figures', 'figures']);
+    expect(checkpointFiles(summed)).toEqual(checkpointFiles(plain));
+    const fails = runToEnd(path('rank lost'), start(3), {
+      reduce: () => Promise.reject(new Error('a process is gone')),
+    });
+    await expect(fails).rejects.toThrow('a process is gone');
+    expect(listCheckpoints(path('rank lost')).map(({ step }) => step)).toEqual([0]);
   });
 
   test('a folder that holds a run, or another model, is left alone', async () => {

@@ -3,12 +3,12 @@ import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { DeviceLostError, type KernelTimes } from '../engine.js';
-import { type Step, type StepInput, toTensors } from '../steps.js';
+import { type Step, type StepInput, type StepUnderWay, toTensors } from '../steps.js';
 import { BufferPool } from './bufferPool.js';
 import { toFloats } from './kernels/launch.js';
 import type { MatrixUnits } from './kernels/matrixUnits.js';
 import { Profile } from './profile.js';
-import { type Dispatch, Recording } from './recording.js';
+import { type Dispatch, type Recorded, Recording } from './recording.js';
 
 /** One tensor's values in tfjs's WebGPU backend: on the GPU (`resource`), or not yet uploaded (`values`). */
 interface TensorData {
@@ -91,6 +91,8 @@ export class Backend extends Tfjs {
   private readonly owners = new WeakMap<object, number>();
   private nextOwner = 0;
   private recording: Recording | undefined;
+  /** The dispatches of the part that is being recorded. */
+  private recorder: Dispatch[] | undefined;
   private dispatches = 0;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo) {
@@ -267,33 +269,89 @@ export class Backend extends Tfjs {
   }
 
   /**
-   * Computes a step. The first one of each `name` and owner is recorded, later ones are replayed: the same kernels on the same
-   * buffers, with these inputs and seeds, without the JavaScript of `compute`.
-   *
-   * `compute` depends on nothing but its inputs and on variables, and changes variables in place only, through kernels
-   * that do.
+   * Begins a step. The first one of each `name` and owner is recorded, later ones are replayed: the same kernels on the
+   * same buffers, with these inputs and seeds, without the JavaScript of `step`.
    */
-  replay(owner: object, name: string, inputs: Record<string, StepInput>, seeds: number[], compute: Step): tf.Tensor {
+  beginStep(owner: object, name: string, inputs: Record<string, StepInput>, seeds: number[], step: Step): StepUnderWay {
     const key = `${this.numberOf(owner)}/${name}`;
-    let recording = this.recordings.get(key);
+    const known = this.recordings.get(key);
     this.recordings.delete(key);
-    if (recording && !this.isCurrent(recording)) {
-      this.bufferManager.clear(recording.arena!);
-      recording = undefined;
+    if (this.commandEncoder) {
+      this.submitQueue();
     }
-    if (recording) {
-      this.run(recording, inputs, seeds);
-    } else {
-      recording = this.record(inputs, seeds, compute);
+    if (known && this.isCurrent(known)) {
+      this.replayBegin(known, inputs, seeds);
+      return this.underWay(key, known, () => this.replayPart(known, known.finish));
     }
-    // The most recently used one is the last.
+    if (known) {
+      this.bufferManager.clear(known.arena);
+    }
+    const recording = new Recording();
+    const finish = this.record(recording, inputs, seeds, step);
+    return this.underWay(key, recording, finish);
+  }
+
+  private underWay(key: string, recording: Recording, finish: () => void): StepUnderWay {
+    let views: Record<string, tf.Tensor> | undefined;
+    const end = () => {
+      tf.dispose(views);
+      this.keep(key, recording);
+    };
+    return {
+      results: () => {
+        views ??= Object.fromEntries([...recording.results].map(([name, result]) => [name, this.view(result)]));
+        return views;
+      },
+      finish: (changed = {}) => {
+        for (const [name, values] of Object.entries(changed)) {
+          if (this.commandEncoder) {
+            this.submitQueue();
+          }
+          this.queue.writeBuffer(recording.results.get(name)!.buffer, 0, values as Float32Array<ArrayBuffer>);
+        }
+        finish();
+        end();
+        return this.copyOf(recording.output!);
+      },
+      abandon: () => {
+        if (recording.output) {
+          end();
+        } else {
+          // What was recorded is encoded too, and uses the buffers.
+          if (this.commandEncoder) {
+            this.submitQueue();
+          }
+          tf.dispose([views ?? [], recording.kept]);
+          this.bufferManager.clear(recording.arena);
+        }
+      },
+    };
+  }
+
+  /** Keeps a recording for the next step of its key; the most recently used one is the last. */
+  private keep(key: string, recording: Recording): void {
+    const other = this.recordings.get(key);
+    if (other) {
+      this.bufferManager.clear(other.arena);
+    }
     this.recordings.set(key, recording);
     if (this.recordings.size > RECORDINGS) {
       const [[oldest, { arena }]] = this.recordings;
-      this.bufferManager.clear(arena!);
+      this.bufferManager.clear(arena);
       this.recordings.delete(oldest);
     }
-    const { buffer, shape, dtype } = recording.output!;
+  }
+
+  /** A tensor on a buffer of a recording: it leaves the buffer there when it goes. */
+  private view({ buffer, shape, dtype }: Recorded): tf.Tensor {
+    const info = this.makeTensorInfo(shape, dtype);
+    const data = this.tensorMap.get(info.dataId);
+    data.resource = buffer;
+    data.external = true;
+    return tf.engine().makeTensorFromTensorInfo(info);
+  }
+
+  private copyOf({ buffer, shape, dtype }: Recorded): tf.Tensor {
     const output = this.makeTensorInfo(shape, dtype);
     const target = this.resourceOf(output, true);
     this.ensureCommandEncoderReady();
@@ -303,48 +361,75 @@ export class Backend extends Tfjs {
     return tf.engine().makeTensorFromTensorInfo(output);
   }
 
-  private record(inputs: Record<string, StepInput>, seeds: number[], compute: Step): Recording {
-    if (this.commandEncoder) {
-      this.submitQueue();
-    }
+  /** Records the first part; what it returns records the second. */
+  private record(recording: Recording, inputs: Record<string, StepInput>, seeds: number[], step: Step): () => void {
     this.bufferManager.trim(0);
-    const recording = new Recording();
-    const { arena } = this.bufferManager.within(() => {
-      this.recording = recording;
+    let tensors: Record<string, tf.Tensor> = {};
+    let results: Record<string, tf.Tensor> = {};
+    this.recordPart(recording, recording.begin, () => {
+      for (const seed of seeds) {
+        this.seeds.delete(seed);
+        const buffer = this.upload(Int32Array.of(seed), 'int32');
+        recording.seeds.push(buffer);
+        this.seeds.set(seed, buffer);
+      }
       try {
-        for (const seed of seeds) {
-          this.seeds.delete(seed);
-          const buffer = this.upload(Int32Array.of(seed), 'int32');
-          recording.seeds.push(buffer);
-          this.seeds.set(seed, buffer);
-        }
         tf.tidy(() => {
-          const tensors = toTensors(inputs);
+          tensors = toTensors(inputs);
           for (const [name, tensor] of Object.entries(tensors)) {
             recording.inputs.set(name, this.resourceOf(tensor, false));
           }
-          const result = compute(tensors);
-          const { shape, dtype } = result;
-          recording.output = { buffer: this.resourceOf(result, false), shape, dtype };
-          // Kept by the recording, not by the tensor.
-          this.tensorMap.get(result.dataId).external = true;
+          results = step.begin(tensors);
+          for (const [name, tensor] of Object.entries(results)) {
+            recording.results.set(name, this.recorded(tensor));
+          }
+          recording.kept.push(
+            ...[...Object.values(tensors), ...Object.values(results)].map((tensor) => tf.keep(tensor)),
+          );
         });
       } finally {
-        this.recording = undefined;
         for (const seed of seeds) {
           this.seeds.delete(seed);
         }
       }
     });
-    recording.arena = arena;
-    for (const id of recording.made) {
-      if (!this.tensorMap.has(id)) {
-        continue;
+    return () => {
+      this.recordPart(recording, recording.finish, () => {
+        tf.tidy(() => {
+          const output = step.finish(results, tensors);
+          recording.output = this.recorded(output);
+          // Kept by the recording, not by the tensor.
+          this.tensorMap.get(output.dataId).external = true;
+        });
+        tf.dispose(recording.kept);
+      });
+      for (const id of recording.made) {
+        if (!this.tensorMap.has(id)) {
+          continue;
+        }
+        this.bufferManager.clear(recording.arena);
+        throw new Error(
+          'a step that is replayed may change variables in place only, and keep no tensor but its result',
+        );
       }
-      this.bufferManager.clear(arena);
-      throw new Error('a step that is replayed may change variables in place only, and keep no tensor but its result');
-    }
-    return recording;
+    };
+  }
+
+  private recordPart<T>(recording: Recording, dispatches: Dispatch[], compute: () => T): T {
+    return this.bufferManager.within(recording.arena, () => {
+      this.recording = recording;
+      this.recorder = dispatches;
+      try {
+        return compute();
+      } finally {
+        this.recording = undefined;
+        this.recorder = undefined;
+      }
+    });
+  }
+
+  private recorded(tensor: tf.Tensor): Recorded {
+    return { buffer: this.resourceOf(tensor, false), shape: tensor.shape, dtype: tensor.dtype };
   }
 
   private numberOf(owner: object): number {
@@ -366,23 +451,24 @@ export class Backend extends Tfjs {
     return true;
   }
 
-  private run(recording: Recording, inputs: Record<string, StepInput>, seeds: number[]): void {
+  private replayBegin(recording: Recording, inputs: Record<string, StepInput>, seeds: number[]): void {
     this.assertSound();
-    if (this.commandEncoder) {
-      this.submitQueue();
-    }
     for (const [name, { values }] of Object.entries(inputs)) {
       this.queue.writeBuffer(recording.inputs.get(name)!, 0, values as Int32Array<ArrayBuffer>);
     }
     for (const [i, seed] of seeds.entries()) {
       this.queue.writeBuffer(recording.seeds[i], 0, Int32Array.of(seed));
     }
+    this.replayPart(recording, recording.begin);
+  }
+
+  private replayPart(recording: Recording, dispatches: readonly Dispatch[]): void {
     for (const { id, written } of recording.outsiders.values()) {
       if (written) {
         this.tensorMap.get(id).values = null;
       }
     }
-    for (const dispatch of recording.dispatches) {
+    for (const dispatch of dispatches) {
       this.encodeDispatch(dispatch);
     }
   }
@@ -428,7 +514,7 @@ export class Backend extends Tfjs {
 
   override dispose(): void {
     for (const { arena } of this.recordings.values()) {
-      this.bufferManager.clear(arena!);
+      this.bufferManager.clear(arena);
     }
     this.recordings.clear();
     for (const buffer of this.constants.values()) {
@@ -464,7 +550,7 @@ export class Backend extends Tfjs {
     });
     const bytes = bindings.reduce((sum, { buffer }) => sum + buffer.size, 0);
     const dispatch = { name, pipeline, bindGroup, workgroups, flops, bytes };
-    this.recording?.dispatches.push(dispatch);
+    this.recorder?.push(dispatch);
     this.encodeDispatch(dispatch);
   }
 

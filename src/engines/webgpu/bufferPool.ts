@@ -65,13 +65,12 @@ export class BufferPool {
     this.idleBytes += buffer.size;
   }
 
-  /** Runs `compute` with buffers of an arena of its own, which is returned with its result. */
-  within<T>(compute: () => T): { arena: Arena; result: T } {
+  /** Runs `compute` with buffers of an arena, which ends where that fails. */
+  within<T>(arena: Arena, compute: () => T): T {
     const before = this.arena;
-    const arena = new Arena();
     this.arena = arena;
     try {
-      return { arena, result: compute() };
+      return compute();
     } catch (error) {
       this.clear(arena);
       throw error;

@@ -63,7 +63,7 @@ export async function startOn(
     precision: backend.matrixUnits ? 'f16' : 'f32',
     tokensPerPass: 65_536,
     largestTensor: 2 ** 25,
-    replay: (...step) => backend.replay(...step),
+    beginStep: (...step) => backend.beginStep(...step),
     measureKernels: (compute) => backend.measureKernels(compute),
     async stop() {
       tf.removeBackend('webgpu');

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Arena } from './bufferPool.js';
+import { Arena } from './bufferPool.js';
 
 /** A kernel's run with everything bound: what a replay encodes. */
 export interface Dispatch {
@@ -22,19 +22,31 @@ interface Outsider {
   written: boolean;
 }
 
+/** A tensor whose buffer is the recording's. */
+export interface Recorded {
+  buffer: GPUBuffer;
+  shape: number[];
+  dtype: tf.DataType;
+}
+
 /**
- * A step as the dispatches that it made, in order. Replayed, it makes them again on the same buffers: with the inputs
- * rewritten, and variables as they are by then.
+ * A step as the dispatches that its two parts made, in order. Replayed, it makes them again on the same buffers: with
+ * the inputs rewritten, and variables as they are by then.
  */
 export class Recording {
-  readonly dispatches: Dispatch[] = [];
+  readonly arena = new Arena();
+  /** Tensors of the first part that its recording keeps for the second's. */
+  readonly kept: tf.Tensor[] = [];
+  readonly begin: Dispatch[] = [];
+  readonly finish: Dispatch[] = [];
   /** Tensors made while recording. */
   readonly made = new Set<object>();
   readonly inputs = new Map<string, GPUBuffer>();
   readonly seeds: GPUBuffer[] = [];
   readonly outsiders = new Map<object, Outsider>();
-  arena: Arena | undefined;
-  output: { buffer: GPUBuffer; shape: number[]; dtype: tf.DataType } | undefined;
+  /** What the first part gives. */
+  readonly results = new Map<string, Recorded>();
+  output: Recorded | undefined;
 
   /** Notes that a kernel uses a tensor. */
   use(tensor: tf.TensorInfo, buffer: GPUBuffer, written: boolean, isVariable: boolean): void {

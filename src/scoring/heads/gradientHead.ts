@@ -5,6 +5,7 @@ import { InputError } from '../../data/errors.js';
 import { Random } from '../../data/random.js';
 import type { LanguageModel } from '../../model/model.js';
 import { gatherRows } from '../../ops/gatherRows.js';
+import { type Observer, type Progress, runLoop } from '../../training/loop.js';
 import { Optimizer } from '../../training/optimizer.js';
 import { spearman } from '../metrics.js';
 
@@ -202,44 +203,126 @@ export async function trainGradientHead(
   const adamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clip: 1 };
   const bodyOptimizer = new Optimizer(body, adamW);
   const headOptimizer = new Optimizer(headParameters, adamW);
-  let best = { figure: Number.NEGATIVE_INFINITY, epoch: 0, parameters: [] as tf.Tensor[] };
   const all = [...headParameters.values(), ...body.values()];
-  try {
-    for (let epoch = 1; epoch <= epochs && epoch - best.epoch <= patience; epoch++) {
-      random.shuffle(training);
-      for (let start = 0; start < training.length; start += batchSize) {
-        const batch = training.slice(start, start + batchSize);
-        const targets = targetsOf(batch).map((value) => (value - scale.mean) / scale.deviation);
-        tf.tidy(() => {
-          const { grads } = tf.variableGrads(() => lossOf(loss, headOutput(head, batch), targets), all);
-          const pick = (parameters: ReadonlyMap<string, tf.Variable>) =>
-            new Map([...parameters].flatMap(([name, { name: id }]) => (grads[id] ? [[name, grads[id]]] : [])));
-          const update = (optimizer: Optimizer, parameters: ReadonlyMap<string, tf.Variable>, rate: number) =>
-            optimizer.update(pick(parameters), tf.tensor1d(optimizer.advance(rate)));
-          update(headOptimizer, headParameters, 10 * learningRate);
-          if (body.size > 0) {
-            update(bodyOptimizer, body, learningRate);
-          }
-        });
+  const begin = (batch: Example[]) => {
+    const targets = targetsOf(batch).map((value) => (value - scale.mean) / scale.deviation);
+    const figures = tf.tidy(() => {
+      const { value, grads } = tf.variableGrads(() => lossOf(loss, headOutput(head, batch), targets), all);
+      const pick = (parameters: ReadonlyMap<string, tf.Variable>) =>
+        new Map([...parameters].flatMap(([name, { name: id }]) => (grads[id] ? [[name, grads[id]]] : [])));
+      const update = (optimizer: Optimizer, parameters: ReadonlyMap<string, tf.Variable>, rate: number) =>
+        optimizer.update(pick(parameters), tf.tensor1d(optimizer.advance(rate)));
+      update(headOptimizer, headParameters, 10 * learningRate);
+      if (body.size > 0) {
+        update(bodyOptimizer, body, learningRate);
       }
-      const figure = await quality(head, validation);
-      options.onEpoch?.(epoch, figure);
-      if (figure > best.figure || epoch === 1) {
-        tf.dispose(best.parameters);
-        best = { figure, epoch, parameters: all.map((variable) => tf.tidy(() => tf.add(variable, 0))) };
-      }
-    }
-    tf.tidy(() => {
-      all.forEach((variable, i) => {
-        variable.assign(best.parameters[i]);
-      });
+      return value;
     });
+    return {
+      figures: figures.data().then(([value]) => {
+        figures.dispose();
+        return value;
+      }),
+    };
+  };
+  const end = new AbortController();
+  const measure = async (epoch: number) => {
+    const figure = await quality(head, validation);
+    options.onEpoch?.(epoch, figure);
+    return figure;
+  };
+  const best = new BestEpoch(all, { stepsPerEpoch: Math.ceil(training.length / batchSize), patience, measure, end });
+  try {
+    await runLoop({
+      batches: epochsOf(training, epochs, batchSize, random),
+      begin,
+      settle(value, step) {
+        if (!Number.isFinite(value)) {
+          throw new InputError(`the loss is ${value} at step ${step}; try a lower learning rate`);
+        }
+      },
+      finished: () => false,
+      observers: [best],
+      signal: end.signal,
+    });
+    best.restore();
+  } catch (error) {
+    head.dispose();
+    throw error;
   } finally {
-    tf.dispose(best.parameters);
+    best.dispose();
     bodyOptimizer.dispose();
     headOptimizer.dispose();
   }
   return head;
+}
+
+/** The examples in batches, in another order in each epoch. */
+function* epochsOf(
+  examples: Example[],
+  epochs: number,
+  batchSize: number,
+  random: Random,
+): Generator<Example[], void, undefined> {
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    random.shuffle(examples);
+    for (let start = 0; start < examples.length; start += batchSize) {
+      yield examples.slice(start, start + batchSize);
+    }
+  }
+}
+
+/**
+ * Measures a training after each epoch, keeps the parameters of the one that was best, and ends the training after
+ * `patience` epochs without a better one.
+ */
+class BestEpoch implements Observer {
+  private figure = Number.NEGATIVE_INFINITY;
+  private epoch = 0;
+  private values: tf.Tensor[] = [];
+
+  constructor(
+    private readonly parameters: readonly tf.Variable[],
+    private readonly options: {
+      stepsPerEpoch: number;
+      patience: number;
+      measure: (epoch: number) => Promise<number>;
+      end: AbortController;
+    },
+  ) {}
+
+  due({ step }: Progress): boolean {
+    return step % this.options.stepsPerEpoch === 0;
+  }
+
+  async observe({ step }: Progress): Promise<void> {
+    const { stepsPerEpoch, patience, measure, end } = this.options;
+    const epoch = step / stepsPerEpoch;
+    const figure = await measure(epoch);
+    if (figure > this.figure || epoch === 1) {
+      this.dispose();
+      this.figure = figure;
+      this.epoch = epoch;
+      this.values = this.parameters.map((variable) => tf.tidy(() => tf.add(variable, 0)));
+    }
+    if (epoch - this.epoch >= patience) {
+      end.abort();
+    }
+  }
+
+  /** Gives the parameters the values of the best epoch. */
+  restore(): void {
+    tf.tidy(() => {
+      this.values.forEach((value, i) => {
+        this.parameters[i].assign(value);
+      });
+    });
+  }
+
+  dispose(): void {
+    tf.dispose(this.values);
+    this.values = [];
+  }
 }
 
 /** Spearman of values, accuracy of classes. */

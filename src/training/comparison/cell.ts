@@ -10,11 +10,11 @@ import { convertModel } from '../../model/convert.js';
 import { loadModel } from '../../model/files.js';
 import { createModel, LanguageModel } from '../../model/model.js';
 import { latestCheckpoint } from '../checkpoint.js';
-import { evaluate, residueFrequencies } from '../evaluate.js';
+import { EVALUATION_SEED, evaluate, residueFrequencies } from '../evaluate.js';
 import { type Figures, figuresOf, MetricsLog } from '../metrics.js';
 import { Optimizer } from '../optimizer.js';
 import type { Cadence } from '../recipe.js';
-import { DivergenceError, EVALUATION_SEED, resumeTraining, startTraining, train } from '../run.js';
+import { DivergenceError, resumeTraining, startTraining, train } from '../run.js';
 import { trainingStep } from '../step.js';
 import type { Cell } from './config.js';
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/data/random.js';
 import type { Engine } from '../../../src/engines/index.js';
 import { findAdapter } from '../../../src/engines/webgpu/adapter.js';
-import { BufferPool } from '../../../src/engines/webgpu/bufferPool.js';
+import { Arena, BufferPool } from '../../../src/engines/webgpu/bufferPool.js';
 import { startOn } from '../../../src/engines/webgpu/index.js';
 import { newConfig } from '../../../src/model/config.js';
 import { createModel } from '../../../src/model/model.js';
@@ -48,7 +48,8 @@ describe('the pool of buffers', () => {
   it('leaves alone what is in use, or belongs to a recorded step', () => {
     const { alive, pool } = open();
     const used = pool.acquireBuffer(MIB, 1);
-    const { arena, result } = pool.within(() => {
+    const arena = new Arena();
+    const result = pool.within(arena, () => {
       const recorded = pool.acquireBuffer(MIB, 1);
       pool.releaseBuffer(recorded);
       return recorded;

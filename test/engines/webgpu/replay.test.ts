@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Random } from '../../../src/data/random.js';
 import { type Engine, startEngine } from '../../../src/engines/index.js';
 import { webgpu } from '../../../src/engines/webgpu/index.js';
@@ -7,7 +7,7 @@ import { newConfig } from '../../../src/model/config.js';
 import { createModel, type LanguageModel } from '../../../src/model/model.js';
 import { Optimizer } from '../../../src/training/optimizer.js';
 import { PAPER_OPTIMIZER } from '../../../src/training/recipe.js';
-import { type Pass, trainingStep } from '../../../src/training/step.js';
+import { type Pass, stepGradients } from '../../../src/training/step.js';
 
 const { usable } = await webgpu.probe();
 
@@ -19,8 +19,15 @@ function pass(seed: number, batch = 2, length = 16): Pass {
   return { ids, batch, length, positions, labels: Int32Array.from(positions, () => 4 + random.int(20)) };
 }
 
-/** A new model's parameters and figures after some steps. `before` may meddle with it before each of them. */
-async function train(steps: Pass[][], before: (step: number, model: LanguageModel) => void = () => {}) {
+/**
+ * A new model's parameters and figures after some steps. `before` may meddle with it before each of them, and `change`
+ * with the gradients before their update.
+ */
+async function train(
+  steps: Pass[][],
+  before: (step: number, model: LanguageModel) => void = () => {},
+  change?: (gradient: Float32Array) => Float32Array,
+) {
   const sizes = { layers: 2, hidden: 16, heads: 2, feedForward: 24, length: 40, dropout: 0.2 };
   const model = createModel(newConfig(sizes), 1);
   const optimizer = new Optimizer(model.trainable, PAPER_OPTIMIZER);
@@ -28,7 +35,12 @@ async function train(steps: Pass[][], before: (step: number, model: LanguageMode
   const tensors = tf.memory().numTensors;
   for (const [step, passes] of steps.entries()) {
     before(step, model);
-    figures.push(await trainingStep(model, optimizer, passes, { learningRate: 1e-3 * (step + 1), seed: 5 }));
+    const gradients = stepGradients(model, optimizer, passes, { learningRate: 1e-3 * (step + 1), seed: 5 })!;
+    const changed: Record<string, Float32Array> = {};
+    for (const [name, tensor] of change ? Object.entries(gradients.sums()) : []) {
+      changed[name] = change!((await tensor.data()) as Float32Array);
+    }
+    figures.push(await gradients.update(changed));
     expect(tf.memory().numTensors).toBe(tensors);
   }
   const values: number[][] = [];
@@ -49,12 +61,12 @@ describe.skipIf(!usable)('steps replayed on webgpu', () => {
 
   /** As `train`, with every step computed kernel by kernel. */
   async function trainEagerly(...args: Parameters<typeof train>): ReturnType<typeof train> {
-    const backend = tf.backend() as { replay?: unknown };
-    backend.replay = undefined;
+    const { beginStep } = engine;
+    engine.beginStep = undefined;
     try {
       return await train(...args);
     } finally {
-      delete backend.replay;
+      engine.beginStep = beginStep;
     }
   }
 
@@ -81,8 +93,17 @@ describe.skipIf(!usable)('steps replayed on webgpu', () => {
   });
 
   it('refuse to keep a tensor', () => {
-    const backend = tf.backend() as unknown as { replay: (...args: unknown[]) => unknown };
-    const keeping = () => tf.mul(tf.keep(tf.add(tf.scalar(1), 1)), 2);
-    expect(() => backend.replay({}, 'x', {}, [], keeping)).toThrow('change variables in place only');
+    const keeping = { begin: () => ({}), finish: () => tf.mul(tf.keep(tf.add(tf.scalar(1), 1)), 2) };
+    expect(() => engine.beginStep!({}, 'x', {}, [], keeping).finish()).toThrow('change variables in place only');
+  });
+
+  it('take other gradients between their parts, and are still replayed', async () => {
+    const record = vi.spyOn(tf.backend() as unknown as { record(...args: unknown[]): () => void }, 'record');
+    const steps = [1, 2, 3, 4].map((seed) => [pass(seed)]);
+    const halved = await train(steps, undefined, (gradient) => gradient.map((value) => value / 2));
+    expect(record).toHaveBeenCalledTimes(1);
+    record.mockRestore();
+    expect(halved).toEqual(await trainEagerly(steps, undefined, (gradient) => gradient.map((value) => value / 2)));
+    expect(halved).not.toEqual(await train(steps));
   });
 });
