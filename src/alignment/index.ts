@@ -2,7 +2,12 @@ export { type Alignment, type AlignmentOptions, GAP, LETTERS, readAlignment } fr
 export { blosum62, normalisedBlosum62 } from './blosum62.js';
 export { siteFrequencies, weightedCounts } from './frequencies.js';
 export { alignPair, type PairwiseAlignment } from './pairwise.js';
-export { type Placement, placeAlignment, placeChain } from './placement.js';
+export {
+  type Placement,
+  type PlacementOptions as AlignmentPlacementOptions,
+  placeAlignment,
+  placeChain,
+} from './placement.js';
 export {
   ALIGNMENT_SCHEMES,
   type AlignmentScheme,

@@ -1,4 +1,5 @@
 export {
+  ALPHABET_NAMES,
   ALPHABETS,
   Alphabet,
   type AlphabetName,
@@ -44,8 +45,19 @@ export { type SequenceSource, sequencesInMemory } from './sequences.js';
 export {
   type FastaStatistics,
   fastaStatistics,
+  LENGTHS,
   type SequenceStatistics,
+  type StatisticsOptions,
   storeStatistics,
 } from './statistics.js';
-export { openStore, type SplitName, type StoreManifest, TokenStore } from './store.js';
-export { Warnings } from './warnings.js';
+export {
+  openStore,
+  SHARD_FILES,
+  type ShardManifest,
+  SPLITS,
+  type SplitManifest,
+  type SplitName,
+  type StoreManifest,
+  TokenStore,
+} from './store.js';
+export { type WarningCounts, Warnings } from './warnings.js';

@@ -10,7 +10,17 @@ import {
 } from './engine.js';
 import { announce, runningEngine } from './running.js';
 
-export { DEVICES, type Device, DeviceLostError, type Engine, type EngineOptions, type EngineReport } from './engine.js';
+export {
+  DEVICES,
+  type Device,
+  DeviceLostError,
+  type Engine,
+  type EngineMemory,
+  type EngineOptions,
+  type EngineReport,
+  type Honours,
+  type KernelTimes,
+} from './engine.js';
 export { runningEngine } from './running.js';
 
 // Imported when they are looked at: an engine's packages are heavy. In the order of `auto`'s preference.
@@ -92,3 +102,4 @@ export async function probeEngines(): Promise<(EngineReport & { honours: Honours
   const kinds = await Promise.all(Object.values(KINDS).map((load) => load()));
   return Promise.all(kinds.map(async (kind) => ({ ...(await kind.probe()), honours: kind.honours })));
 }
+export type { Step, StepInput } from './steps.js';

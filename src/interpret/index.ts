@@ -1,5 +1,14 @@
-export { type ArrayFile, createArrayFile } from '../formats/arrayFile.js';
-export { type ApproximationError, approximationError, modelInputs, randomInputs } from './approximation.js';
+export { type ArrayFile, type ArraySpec, createArrayFile, type Description } from '../formats/arrayFile.js';
+export {
+  type ApproximationError,
+  type ApproximationOptions,
+  approximationError,
+  type Estimator,
+  type FeatureKind,
+  type HeadInputs,
+  modelInputs,
+  randomInputs,
+} from './approximation.js';
 export { allLayers, attentionLayers, type LayerAttention } from './attentionLayers.js';
 export {
   type AttentionMapOptions,
@@ -22,5 +31,5 @@ export {
   topContacts,
 } from './contacts.js';
 export { oneHotAttention } from './oneHotAttention.js';
-export { type AttentionPair, strongestPairs } from './pairs.js';
+export { type AttentionPair, type StrongestPairsOptions, strongestPairs } from './pairs.js';
 export { type ResidueSimilarity, residueSimilarity } from './similarity.js';

@@ -12,7 +12,7 @@ export interface ResidueSimilarity {
   residues: string;
   /** [20 × 20], row-major: Pearson's correlation, over all heads, of the attention that two residues receive. */
   attention: Float32Array;
-  /** [20 × 20]: BLOSUM62 normalised to a diagonal of one. */
+  /** [20 × 20], row-major: BLOSUM62 normalised to a diagonal of one. */
   blosum: Float32Array;
   /** Correlations of the two over the 190 pairs of different residues. */
   pearson: number;
@@ -26,7 +26,7 @@ export interface ResidueSimilarity {
  * 2021, appendix C.4): for every head, the share of all attention between residues that goes to each of the 20; the
  * similarity of two residues is the correlation of their shares over the heads.
  * @param sequences a few hundred give a stable matrix
- * @param threshold attention at or below it does not count; default 0
+ * @param options.threshold attention at or below it does not count; default 0
  * @throws InputError for fewer than three heads with attention that counts, and where a residue receives none, or from
  * every head the same share
  */

@@ -6,14 +6,15 @@ import { differentiable } from './dispatch.js';
  * once more, then differentiates that. The gradients are those of plain differentiation, bit for bit.
  * @param inputs tensors that gradients flow to and that `compute` is given, both times
  * @param compute must do the same both times: anything random in it is seeded
- * @param variables trained tensors that `compute` reads by itself
- * @param constants tensors without gradients that `compute` is given after the inputs
+ * @param options.variables trained tensors that `compute` reads by itself
+ * @param options.constants tensors without gradients that `compute` is given after the inputs
  */
 export function recompute(
   inputs: tf.Tensor[],
   compute: (...tensors: tf.Tensor[]) => tf.Tensor[],
-  { variables = [], constants = [] }: { variables?: tf.Tensor[]; constants?: tf.Tensor[] } = {},
+  options: { variables?: tf.Tensor[]; constants?: tf.Tensor[] } = {},
 ): tf.Tensor[] {
+  const { variables = [], constants = [] } = options;
   const differentiated = [...inputs, ...variables];
   return differentiable({
     inputs: Object.fromEntries(differentiated.map((tensor, i) => [`x${i}`, tensor])),

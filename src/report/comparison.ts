@@ -1,4 +1,4 @@
-import type { Objective } from '../training/comparison/config.js';
+import type { Objective } from '../data/batches.js';
 import type { ComparisonResults, CurvePoint, Spread } from '../training/comparison/results.js';
 import { type LinePoint, lineChart } from './charts/lines.js';
 import type { Report, ReportTable, Section } from './page.js';

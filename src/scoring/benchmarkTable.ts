@@ -17,7 +17,7 @@ const MEASURES = [
 ] as const;
 const NAMES = MEASURES.map(([, name]) => name);
 
-type Row = Record<string, string | number | null>;
+export type BenchmarkRow = Record<string, string | number | null>;
 
 /**
  * The rows of a benchmark, by their column `level`: `assay` one each; `mean` over the assays of a kind (singles,
@@ -30,9 +30,15 @@ type Row = Record<string, string | number | null>;
 export function benchmarkTable(
   assays: readonly BenchmarkedAssay[],
   options: { bootstrap?: number; seed?: number } = {},
-): Row[] {
+): BenchmarkRow[] {
   const published = [...new Set(assays.flatMap(({ file }) => Object.keys(file.published)))];
-  const line = (level: string, name: string, kind: string, variants: number | null, values: Partial<Row>): Row => {
+  const line = (
+    level: string,
+    name: string,
+    kind: string,
+    variants: number | null,
+    values: Partial<BenchmarkRow>,
+  ): BenchmarkRow => {
     const measures = MEASURES.flatMap(([column]) =>
       column === 'spearman' ? ['spearman', 'spearman_low', 'spearman_high', 'spearman_standard_error'] : [column],
     );

@@ -14,17 +14,19 @@ export {
   benchmarkAssay,
   findAssays,
 } from './benchmark.js';
-export { type BenchmarkedAssay, benchmarkTable } from './benchmarkTable.js';
+export { type BenchmarkedAssay, type BenchmarkRow, benchmarkTable } from './benchmarkTable.js';
 export { type BootstrapOptions, bootstrapSpearman, type Interval } from './bootstrap.js';
 export {
   type EmbeddingOptions,
   embedSequences,
+  POOLS,
   type Pool,
   type Pooling,
   poolHiddenStates,
 } from './embeddings.js';
 export {
   type AssayHead,
+  type AssayHeadOptions,
   crossValidate,
   fitAssayHead,
   METHODS,
@@ -32,11 +34,14 @@ export {
   predictAssayHead,
 } from './heads/assayHead.js';
 export {
+  CLASSIFICATIONS,
   type Classification,
+  type ClassificationMetrics,
   classify,
   evaluateClasses,
   type LabelledSequences,
   labelledExamples,
+  type Prediction,
   readLabelled,
   trainClassifier,
 } from './heads/classifier.js';
@@ -51,8 +56,8 @@ export {
   type TrainingVariants,
   trainingVariants,
 } from './heads/crossValidation.js';
-export { VariantFeatures } from './heads/features.js';
-export { assignFolds, type Split } from './heads/folds.js';
+export { VariantFeatures, type VariantPool } from './heads/features.js';
+export { assignFolds, SPLITS as ASSAY_SPLITS, type Split } from './heads/folds.js';
 export {
   type Example,
   GradientHead,
@@ -60,8 +65,9 @@ export {
   snapshotParameters,
   trainGradientHead,
 } from './heads/gradientHead.js';
-export { loadHead, saveHead } from './heads/headFiles.js';
-export { fitRidge, fitSparseRidge } from './heads/ridge.js';
+export { type HeadDescription, type HeadScoring, type LoadedHead, loadHead, saveHead } from './heads/headFiles.js';
+export type { LinearHead } from './heads/linearHead.js';
+export { fitRidge, fitSparseRidge, type LinearFit, type SparseFit, type SparseRow } from './heads/ridge.js';
 export { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
 export {
   auc,
@@ -87,6 +93,7 @@ export {
 } from './scan.js';
 export {
   defaultScheme,
+  LIKELIHOODS,
   type Likelihood,
   logLikelihoods,
   SCHEMES,
@@ -112,4 +119,4 @@ export {
   type Variant,
   VariantError,
 } from './variants.js';
-export { optimalWindow, overlappingWindows, type WindowMode, type WindowOptions } from './windows.js';
+export { optimalWindow, overlappingWindows, WINDOW_MODES, type WindowMode, type WindowOptions } from './windows.js';

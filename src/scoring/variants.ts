@@ -294,7 +294,7 @@ function formatMutation(m: Mutation, code: (residue: string) => string): string 
 /**
  * Places mutations on a wild type: checks every residue they name, and turns them into edits.
  *
- * @param offset the number of the sequence's first residue in the variants' numbering (ESM's `--offset-idx`)
+ * @param options.offset the number of the sequence's first residue in the variants' numbering (ESM's `--offset-idx`)
  * @throws VariantError with variant, position, expected and found residue where the wild type does not match, where a
  *   position lies outside the sequence, and where two mutations of one variant overlap
  */

@@ -12,5 +12,6 @@ export {
   readChain,
   readStructure,
   type StructureAtom,
+  type StructureOptions,
   type StructureResidue,
 } from './structure.js';

@@ -123,7 +123,7 @@ export function solventAreas(chain: Chain, options: SolventOptions = {}): Float6
 /**
  * Relative solvent accessibility of each residue: its area (`solventAreas`) over the largest that it can have. It may
  * pass 1 at a chain's end, and is NaN for a residue without a known maximum (X).
- * @param table maxima; default Tien et al. 2013
+ * @param options.table maxima; default Tien et al. 2013
  * @returns [residues]
  */
 export function relativeAccessibility(

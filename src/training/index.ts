@@ -1,4 +1,5 @@
 export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './checkpoint.js';
+export type { ComparisonResults, ComparisonRow, CurvePoint, Spread } from './comparison/results.js';
 export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './evaluate.js';
 export { type Loop, type Observer, type Progress, runLoop } from './loop.js';
 export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './metrics.js';
@@ -9,6 +10,7 @@ export {
   changeRecipe,
   type OptimizerOptions,
   PAPER_OPTIMIZER,
+  type Preset,
   RECIPES,
   type Recipe,
 } from './recipe.js';

@@ -59,7 +59,7 @@ export class GradientHead {
   constructor(
     readonly model: LanguageModel,
     readonly loss: Loss,
-    /** [D + 1, outputs]: of the states, then of the prior. */
+    /** [D + 1, outputs], of the states, then of the prior. */
     readonly weights: tf.Variable,
     /** [outputs] */
     readonly bias: tf.Variable,

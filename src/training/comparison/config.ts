@@ -1,4 +1,5 @@
 import { ALPHABET_NAMES, type AlphabetName } from '../../data/alphabet.js';
+import type { Objective } from '../../data/batches.js';
 import { InputError } from '../../data/errors.js';
 import { attentionKind, DEFAULT_ATTENTION } from '../../model/attention/index.js';
 import type { AttentionConfig } from '../../model/attention/options.js';
@@ -55,8 +56,6 @@ export interface ComparisonFile {
     longestStep?: number;
   };
 }
-
-export type Objective = 'masked' | 'causal';
 
 /** What the bound of time and memory is called: an attention that returns the values. */
 export const BOUND = 'attention returns V';

@@ -1,5 +1,6 @@
+import type { Objective } from '../../data/batches.js';
 import type { CellResult } from './cell.js';
-import type { Cell, Objective } from './config.js';
+import type { Cell } from './config.js';
 
 /** Mean and standard deviation over seeds; no deviation of a single one. */
 export interface Spread {
