@@ -71,16 +71,17 @@ export interface SolventOptions {
 
 /**
  * Solvent-accessible surface of each residue in Å² (Shrake and Rupley 1973): the share of points on its atoms' spheres,
- * widened by the probe, that lie in no other atom's. The points are a golden spiral's; hydrogens count as absent.
+ * widened by the probe, that lie in no other atom's. The points are a golden spiral's; hydrogens count as absent. NaN for
+ * a residue that was not resolved.
  * @returns [residues]
  */
 export function solventAreas(chain: Chain, options: SolventOptions = {}): Float64Array {
   const { probe = 1.4, points = 100, others = [] } = options;
   const own = chain.residues.flatMap(({ atoms }, residue) => atoms.map((atom) => ({ atom, residue })));
   const spheres = [...own, ...others.map((atom) => ({ atom, residue: -1 }))]
-    .filter(({ atom }) => !HYDROGENS.has(elementOf(atom)))
+    .filter(({ atom }) => !HYDROGENS.has(atom.element))
     .map(({ atom, residue }): Sphere & { residue: number } => {
-      const radius = (RADII[elementOf(atom)] ?? OTHER_RADIUS) + probe;
+      const radius = (RADII[atom.element] ?? OTHER_RADIUS) + probe;
       return { residue, position: atom.position, radius, square: radius ** 2 };
     });
   const widest = spheres.reduce((most, { radius }) => Math.max(most, radius), 0);
@@ -89,7 +90,7 @@ export function solventAreas(chain: Chain, options: SolventOptions = {}): Float6
     2 * widest,
   );
   const spiral = goldenSpiral(points);
-  const areas = new Float64Array(chain.residues.length);
+  const areas = Float64Array.from(chain.residues, ({ atoms }) => (atoms.length === 0 ? Number.NaN : 0));
   for (const [i, { residue, position, radius }] of spheres.entries()) {
     if (residue === -1) {
       continue;
@@ -122,7 +123,7 @@ export function solventAreas(chain: Chain, options: SolventOptions = {}): Float6
 
 /**
  * Relative solvent accessibility of each residue: its area (`solventAreas`) over the largest that it can have. It may
- * pass 1 at a chain's end, and is NaN for a residue without a known maximum (X).
+ * pass 1 at a chain's end, and is NaN for a residue that was not resolved or has no known maximum (X).
  * @param options.table maxima; default Tien et al. 2013
  * @returns [residues]
  */
@@ -151,11 +152,6 @@ function covers({ position, square }: Sphere, point: Point): boolean {
 }
 
 const HYDROGENS = new Set(['H', 'D']);
-
-/** An atom's element, where the file has none by its name: CA is a carbon, 1HB a hydrogen. */
-function elementOf({ element, name }: StructureAtom): string {
-  return element || name.replace(/^\d+/, '')[0];
-}
 
 /** Points spread evenly on the unit sphere, each turned by the golden angle against the one before. */
 function goldenSpiral(count: number): Point[] {

@@ -37,6 +37,8 @@ export interface StructureOptions {
   model?: number;
   /** Which of mmCIF's two names of a chain is its id: the author's (default), or the archive's `label_asym_id`. */
   chains?: 'author' | 'label';
+  /** Which of alternative locations a residue has: the one of highest occupancy (default), or the file's first. */
+  locations?: 'occupied' | 'first';
   /** Takes residues that are read as X. */
   warnings?: Warnings;
 }
@@ -52,11 +54,15 @@ export const CONTACT_DISTANCE = 8;
  * - A modified residue has its parent's letter: by the file (`_chem_comp`, MODRES), else the Chemical Component Dictionary.
  * - Residues that were not resolved are listed, without atoms: by the file's sequence, else as X where the numbers jump
  *   and no bond joins the neighbours.
- * - Of alternative locations a residue has the one of highest occupancy, of equal ones the first.
+ * - Of alternative locations a residue has the one of highest occupancy, of equal ones the first (`locations`).
  *
  * @throws InputError where the file has no protein, an atom's coordinates cannot be read, or the format is another one
  */
 export function readStructure(path: string, options: StructureOptions = {}): Chain[] {
+  return parseStructure(readBytes(path), path, options);
+}
+
+function readBytes(path: string): Buffer {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
@@ -72,23 +78,29 @@ export function readStructure(path: string, options: StructureOptions = {}): Cha
       throw new InputError(`${path}: damaged or truncated gzip: download it again`);
     }
   }
-  return parseStructure(bytes, path, options);
+  return bytes;
 }
 
 /** The chains in the text of a PDB or mmCIF file, or the bytes of one or of a BinaryCIF file; `where` names it in errors. */
 export function parseStructure(content: string | Uint8Array, where: string, options: StructureOptions = {}): Chain[] {
-  const { warnings = new Warnings() } = options;
-  const file = parseFile(content, where, options.chains ?? 'author');
-  const models = [...new Set(file.atoms.map(({ model }) => model))];
-  const model = options.model === undefined ? models[0] : models.find((name) => Number(name) === options.model);
+  return chainsOf(parseFile(content, where, options.chains ?? 'author'), where, options);
+}
+
+/** The atoms of the model that is asked for. */
+function modelAtoms({ atoms }: StructureFile, where: string, wanted: number | undefined): AtomSite[] {
+  const models = [...new Set(atoms.map(({ model }) => model))];
+  const model = wanted === undefined ? models[0] : models.find((name) => Number(name) === wanted);
   if (model === undefined && models.length > 0) {
-    throw new InputError(`${where}: no model ${options.model}: it has ${listed(models)}`);
+    throw new InputError(`${where}: no model ${wanted}: it has ${listed(models)}`);
   }
+  return atoms.filter((atom) => atom.model === model);
+}
+
+function chainsOf(file: StructureFile, where: string, options: StructureOptions): Chain[] {
+  const { warnings = new Warnings() } = options;
   const strands = new Map<string, AtomSite[]>();
-  for (const atom of file.atoms) {
-    if (atom.model !== model) {
-      continue;
-    }
+  for (const site of modelAtoms(file, where, options.model)) {
+    const atom = options.locations === 'first' ? { ...site, occupancy: 1 } : site;
     const key = `${atom.strand} ${atom.chain}`;
     const strand = strands.get(key);
     if (strand) {
@@ -157,6 +169,31 @@ export function readChain(path: string, id?: string, options: StructureOptions =
     throw new InputError(`${path}: no chain ${id}: it has ${chains.map((one) => one.id).join(', ')}`);
   }
   return chain;
+}
+
+const WATER = new Set(['HOH', 'DOD', 'WAT', 'H2O', 'SOL', 'TIP3']);
+
+/**
+ * The atoms of a structure that belong to none of its protein chains: of ligands, ions and caps.
+ * @param options.water takes waters as well
+ */
+export function otherAtoms(path: string, options: StructureOptions & { water?: boolean } = {}): StructureAtom[] {
+  const file = parseFile(readBytes(path), path, options.chains ?? 'author');
+  const keyOf = ({ position }: StructureAtom) => position.join();
+  const own = new Set(
+    chainsOf(file, path, { ...options, warnings: undefined }).flatMap(({ residues }) =>
+      residues.flatMap(({ atoms }) => atoms.map(keyOf)),
+    ),
+  );
+  // A chain's other conformations are none of these.
+  const chained = new Set(
+    modelAtoms(file, path, options.model)
+      .filter((atom) => own.has(keyOf(atom)))
+      .map(({ strand, number }) => `${strand} ${number}`),
+  );
+  return modelAtoms(file, path, options.model).filter(
+    (atom) => !chained.has(`${atom.strand} ${atom.number}`) && (options.water || !WATER.has(atom.component)),
+  );
 }
 
 /** Whether a file is a structure, in a format that is read or not: by its name, or else by how it begins. */

@@ -2,7 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RESIDUE_AREAS, relativeAccessibility, solventAreas } from '../../src/structures/solvent.js';
-import { type Chain, parseStructure, type StructureAtom } from '../../src/structures/structure.js';
+import {
+  type Chain,
+  otherAtoms,
+  parseStructure,
+  readChain,
+  type StructureAtom,
+} from '../../src/structures/structure.js';
 import { SHARED } from '../shared.js';
 
 const STRUCTURES = join(SHARED ?? '', 'data', 'structures');
@@ -54,6 +60,12 @@ describe('solventAreas', () => {
     }
   });
 
+  it('has none of a residue that was not resolved', () => {
+    const chain = carbons([[0, 0, 0]], []);
+    expect([...solventAreas(chain)]).toEqual([expect.closeTo(SPHERE, 9), Number.NaN]);
+    expect(relativeAccessibility(chain)[1]).toBeNaN();
+  });
+
   it('lets other atoms cover the chain', () => {
     const ligand: StructureAtom = { name: 'ZN', element: 'ZN', position: [0, 0, 1] };
     expect(solventAreas(carbons([[0, 0, 0]]), { others: [ligand] })[0]).toBeLessThan(0.9 * SPHERE);
@@ -90,11 +102,7 @@ function readReference(file: string): { chain: Chain; rows: Reference[] } {
   const rows = lines.map((line) => {
     return Object.fromEntries(line.split(',').map((cell, i) => [names[i], cell])) as unknown as Reference;
   });
-  // The tables are of the first of alternative locations, whatever its occupancy.
-  const first = readFileSync(join(STRUCTURES, structure ?? ''), 'utf8')
-    .split('\n')
-    .filter((line) => !(line.startsWith('ATOM') && /[B-Z]/.test(line[16])));
-  const [chain] = parseStructure(first.join('\n'), file);
+  const chain = readChain(join(STRUCTURES, structure ?? ''), rows[0].chain, { locations: 'first' });
   const residues = rows.map(({ resnum, aa }) => {
     const residue = chain.residues.find(({ number }) => number === resnum);
     expect(residue?.letter).toBe(aa);
@@ -126,6 +134,17 @@ describe.skipIf(!SHARED)('beside independent implementations (shared/data/solven
     for (const [i, row] of rows.entries()) {
       expect(Math.abs(areas[i] - Number(row.sasa_SR1000_bondi))).toBeLessThan(0.0005 + 1e-6);
     }
+  });
+
+  it.each(['rsa_1HRC.csv', 'rsa_2QMT.csv'])('equals it with ligands and waters: %s', (file) => {
+    const { chain, rows } = readReference(file);
+    const others = otherAtoms(join(STRUCTURES, file.replace('rsa_', '').replace('.csv', '.pdb')), { water: true });
+    const areas = solventAreas(chain, { others });
+    const dry = solventAreas(chain, { others: others.filter(({ element }) => element !== 'O') });
+    for (const [i, row] of rows.entries()) {
+      expect(Math.abs(areas[i] - Number(row.sasa_with_hetatm_waters_SR100))).toBeLessThan(0.0005 + 1e-6);
+    }
+    expect(dry.reduce((sum, area) => sum + area, 0)).toBeGreaterThan(areas.reduce((sum, area) => sum + area, 0));
   });
 
   it.each(['freesasa_SR100', 'mkdssp_acc'])('is near %s, whose radii differ', (column) => {
