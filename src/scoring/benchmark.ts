@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
 import { readProteins } from '../data/proteins.js';
+import type { Warnings } from '../data/warnings.js';
 import type { LanguageModel } from '../model/model.js';
 import { type Assay, type AssayOptions, readAssay } from './assay.js';
+import { type BlendOptions, scoreZeroShot } from './blend.js';
 import { bootstrapSpearman, type Interval } from './bootstrap.js';
+import { type Evidence, placeEvidence } from './evidence.js';
 import { binarise, evaluateScores, type Metrics } from './metrics.js';
-import { type ScoreOptions, scoreVariants } from './schemes.js';
+import type { ScoreOptions } from './schemes.js';
 import { readTable } from './tables.js';
 import { isSubstitution } from './variants.js';
 
@@ -135,24 +138,36 @@ function readReference(source: ColumnTable, path: string, known: Map<string, Omi
   }
 }
 
-export interface BenchmarkOptions extends ScoreOptions {
+export interface BenchmarkOptions extends Omit<ScoreOptions, 'factors'>, BlendOptions {
   assay?: AssayOptions;
+  /** What is known of the assay's protein beside the models. */
+  evidence?: Evidence;
+  /** Takes what does not fit between the evidence and the protein. */
+  warnings?: Warnings;
   /** Resamples of the interval around Spearman's correlation; 0 leaves it out. Default 1000. */
   bootstrap?: number;
   seed?: number;
 }
 
-/** Scores one assay zero-shot and measures it as ProteinGym does. */
+/**
+ * Scores one assay zero-shot and measures it as ProteinGym does.
+ * @param models may be empty where the evidence has an alignment
+ */
 export async function benchmarkAssay(
   models: readonly LanguageModel[],
   file: AssayFile,
   options: BenchmarkOptions = {},
 ): Promise<BenchmarkResult> {
   const assay = await readAssay(file.path, file.wildType, options.assay);
-  const all = await scoreVariants(models, assay.wildType, assay.variants, options);
+  const { offset } = options.assay ?? {};
+  const evidence = placeEvidence(options.evidence ?? {}, assay.wildType, `the wild type of ${file.path}`, {
+    offset,
+    warnings: options.warnings,
+  });
+  const all = await scoreZeroShot(models, evidence, assay.wildType, assay.variants, options);
   const rows = [...all.keys()].filter((i) => !Number.isNaN(all[i]));
   if (rows.length === 0) {
-    throw new InputError(`${file.path}: the model has a score for none of its variants`);
+    throw new InputError(`${file.path}: none of its variants has a score`);
   }
   const pick = <T>(values: ArrayLike<T>) => rows.map((row) => values[row]);
   const measured = Float64Array.from(pick(assay.measured));

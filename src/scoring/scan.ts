@@ -1,26 +1,33 @@
-import { type Alphabet, BASES, RESIDUES } from '../data/alphabet.js';
+import { type Alphabet, BASES, PROTEIN, RESIDUES } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { SequenceRecord } from '../data/letters.js';
 import { readSequences } from '../data/reading.js';
 import { Warnings } from '../data/warnings.js';
 import type { LanguageModel } from '../model/model.js';
+import { type BlendOptions, scoreZeroShot } from './blend.js';
+import { type Evidence, placeEvidence, unscorableBy } from './evidence.js';
 import { predictAssayHead } from './heads/assayHead.js';
 import { classify } from './heads/classifier.js';
 import { VariantFeatures } from './heads/features.js';
 import type { LoadedHead } from './heads/headFiles.js';
 import type { Mutations } from './mutations.js';
-import { defaultScheme, type ScoreOptions, scoreSequence, scoreVariants, unscorable } from './schemes.js';
+import { defaultScheme, type ScoreOptions, scoreSequence, unscorable } from './schemes.js';
 import { singleSubstitutions, type Variant } from './variants.js';
 
-/** What a file of sequences is scored by: models, which average, or a head that was trained on an assay or on classes. */
+/**
+ * What a file of sequences is scored by: models, an alignment, both, or a head that was trained on an assay or on
+ * classes.
+ */
 export interface Scorer {
-  /** Of one alphabet; those of the head, where there is one. */
+  /** Of one alphabet; those of the head, where there is one. None where an alignment is enough. */
   models: readonly LanguageModel[];
   head?: LoadedHead;
+  /** What is known of the proteins beside; not with a head. */
+  evidence?: Evidence;
 }
 
 /** What of a file's sequences is scored, and how; a head keeps the zero-shot settings that it was trained with. */
-export interface ScanOptions extends Omit<ScoreOptions, 'onProgress'> {
+export interface ScanOptions extends Omit<ScoreOptions, 'onProgress' | 'factors'>, BlendOptions {
   /** The variants to score; every single substitution of each sequence where absent. */
   mutations?: Mutations;
   /** One row a position and one column a letter, instead of one row a substitution. */
@@ -51,12 +58,15 @@ export interface ScannedSequence {
 /** What each position is substituted by: the columns of a matrix, as ProteinGym orders the amino acids, or the bases. */
 const lettersOf = ({ name }: Alphabet) => (name === 'nucleotide' ? [...BASES] : [...RESIDUES].sort());
 
+/** What a scorer's sequences are written in; an alignment is of proteins. */
+const alphabetOf = ({ models }: Scorer): Alphabet => models[0]?.alphabet ?? PROTEIN;
+
 /** Names of the columns that `scanFasta` fills. */
-export function scanColumns({ models, head }: Scorer, { matrix }: Pick<ScanOptions, 'matrix'> = {}): string[] {
+export function scanColumns(scorer: Scorer, { matrix }: Pick<ScanOptions, 'matrix'> = {}): string[] {
   if (matrix) {
-    return ['sequence_id', 'position', 'wild_type', ...lettersOf(models[0].alphabet)];
+    return ['sequence_id', 'position', 'wild_type', ...lettersOf(alphabetOf(scorer))];
   }
-  const task = head?.description.task;
+  const task = scorer.head?.description.task;
   return task === 'residues'
     ? ['sequence_id', 'position', 'residue', 'label', 'score']
     : ['sequence_id', task === 'sequences' ? 'label' : 'variant', 'score'];
@@ -101,14 +111,13 @@ export async function* scanFasta(
   options: ScanOptions = {},
 ): AsyncGenerator<ScannedSequence, void, undefined> {
   const { mutations, done, warnings = new Warnings() } = options;
-  const { models, head } = scorer;
-  const task = head?.description.task;
+  const task = scorer.head?.description.task;
   if (task && (mutations || options.matrix)) {
     throw new InputError(`the head classifies ${task}; leave out mutations and the matrix`);
   }
   const reading = options.checked ? new Warnings() : warnings;
   let index = 0;
-  for await (const record of wantedSequences(fasta, models[0].alphabet, mutations, reading)) {
+  for await (const record of wantedSequences(fasta, alphabetOf(scorer), mutations, reading)) {
     const { id } = record;
     if (done && index++ < done.groups) {
       if (index === done.groups && done.last !== id) {
@@ -158,11 +167,13 @@ async function* wantedSequences(
 
 async function rowsOf(
   { id, sequence, file, line }: SequenceRecord,
-  { models, head }: Scorer,
+  scorer: Scorer,
   options: ScanOptions,
   warnings: Warnings,
 ): Promise<Cell[][]> {
   const where = `${file}:${line}, record ${id}`;
+  const { models, head } = scorer;
+  const alphabet = alphabetOf(scorer);
   const { mutations, matrix, offset = 1 } = options;
   if (head?.description.task) {
     return classRows(head, id, sequence, offset);
@@ -172,26 +183,28 @@ async function rowsOf(
     onProgress: (read: number, total: number) => options.onProgress?.(read / total, `${id} ${read}/${total}`),
   };
   const settings = { ...options, ...work };
-  const scheme = options.scheme ?? defaultScheme(models[0]);
-  if (!head && !mutations && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
+  const scheme = options.scheme ?? (models[0] && defaultScheme(models[0]));
+  if (!head && !mutations && !scorer.evidence && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 
-  const letters = lettersOf(models[0].alphabet);
+  const evidence = placeEvidence(scorer.evidence ?? {}, sequence, where, { offset, warnings });
+  const letters = lettersOf(alphabet);
   const variants = mutations
     ? mutationsOf(mutations, id, sequence, where, warnings)
-    : substitutionsOf(sequence, models[0].alphabet, offset, where, warnings);
+    : substitutionsOf(sequence, alphabet, offset, where, warnings);
   // Of the unchanged sequence a zero-shot score is 0, and a head predicts a value as of any other.
   const unchanged: Variant[] = head && matrix ? [{ name: 'WT', edits: [] }] : [];
   const scores = head
     ? await predict(head, sequence, where, [...variants, ...unchanged], work)
-    : await scoreVariants(models, sequence, variants, settings);
+    : await scoreZeroShot(models, evidence, sequence, variants, settings);
   variants.forEach((variant, i) => {
     if (!Number.isNaN(scores[i])) {
       return;
     }
-    const reason = unscorable(models[0], sequence, variant) ?? 'no score';
-    warnings.add(`${reason}, score left empty`, `${where}, variant ${variant.name}`);
+    const [model] = models;
+    const reason = (model && unscorable(model, sequence, variant)) ?? unscorableBy(evidence, sequence, variant);
+    warnings.add(`${reason ?? 'no score'}, score left empty`, `${where}, variant ${variant.name}`);
   });
   if (!matrix) {
     return variants.map((variant, i) => [id, variant.name, rounded(scores[i])]);

@@ -29,6 +29,10 @@ export type Scheme = (typeof SCHEMES)[number];
 export const LIKELIHOODS = ['masked', 'single-pass'] as const;
 export type Likelihood = (typeof LIKELIHOODS)[number];
 
+/** What several models' scores of a variant become: their mean, or the least of them, which all of them must like. */
+export const ENSEMBLES = ['mean', 'min'] as const;
+export type Ensemble = (typeof ENSEMBLES)[number];
+
 export interface ScoreOptions extends InferenceOptions {
   /** Default `masked-marginals`; for a causal model `log-likelihood`. */
   scheme?: Scheme;
@@ -38,12 +42,19 @@ export interface ScoreOptions extends InferenceOptions {
   indels?: Likelihood;
   /** Divides a likelihood by its sequence's length before the difference; default false. */
   perResidue?: boolean;
+  /** Default `mean`. */
+  ensemble?: Ensemble;
+  /**
+   * [wild type] What the terms of each residue are multiplied by, such as 1 − its solvent accessibility; where a scheme
+   * has no terms of residues, the score is multiplied by their mean over those that change. NaN leaves no score.
+   */
+  factors?: Float64Array;
   /** Called as readings are done, of all models together. */
   onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * Zero-shot scores of variants, higher is fitter; several models are an ensemble, and average.
+ * Zero-shot scores of variants, higher is fitter; several models are an ensemble.
  *
  * Synonymous variants and the wild type score 0. A variant that the models have no token for gets NaN: one with a stop
  * codon, with a letter outside the vocabulary (such as J), or without any residue left.
@@ -62,14 +73,15 @@ export async function scoreVariants(
   if (wildType === '') {
     throw new InputError('the wild type has no residues; give a sequence');
   }
-  const scores = new Float64Array(variants.length);
+  const least = options.ensemble === 'min';
+  const scores = new Float64Array(variants.length).fill(least ? Number.POSITIVE_INFINITY : 0);
   const plans = models.map((model) => planScores(model, wildType, variants, options));
   const total = plans.reduce((sum, plan) => sum + plan.readings, 0);
   let done = 0;
   for (const plan of plans) {
     const own = await plan.run(() => options.onProgress?.(++done, total));
     for (let i = 0; i < scores.length; i++) {
-      scores[i] += own[i] / models.length;
+      scores[i] = least ? Math.min(scores[i], own[i]) : scores[i] + own[i] / models.length;
     }
   }
   return scores;
@@ -111,6 +123,17 @@ function isScored(alphabet: Alphabet, id: number): boolean {
 function scoredPositions(alphabet: Alphabet, sequence: string): number[] {
   const ids = alphabet.encodeResidues(sequence);
   return Array.from(ids.keys(), (i) => i + 1).filter((position) => isScored(alphabet, ids[position - 1]));
+}
+
+/**
+ * What a score without terms of residues is multiplied by: the mean of the factors of the residues that a variant
+ * changes, of an insertion those of its neighbours.
+ */
+function factorOf(factors: Float64Array, { edits }: Variant): number {
+  const touched = edits.flatMap(({ start, end }) => {
+    return [...factors.subarray(start < end ? start : Math.max(start - 1, 0), start < end ? end : start + 1)];
+  });
+  return touched.reduce((sum, factor) => sum + factor, 0) / touched.length;
 }
 
 function checkScheme(model: LanguageModel, scheme: Scheme): void {
@@ -168,7 +191,8 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
         values.set(sequence, value / divisor);
       }
       for (const i of bySequence) {
-        scores[i] = values.get(applyVariant(wildType, variants[i]))! - values.get(wildType)!;
+        const difference = values.get(applyVariant(wildType, variants[i]))! - values.get(wildType)!;
+        scores[i] = options.factors ? difference * factorOf(options.factors, variants[i]) : difference;
       }
       return scores;
     },
@@ -186,9 +210,9 @@ function planMarginals(
 ): { readings: number; run(scores: Float64Array, onReading: () => void): Promise<void> } {
   const { alphabet } = model;
   const tokens = alphabet.encode(wildType);
-  /** log p(mutant) − log p(wild type) of one substituted token. */
+  /** log p(mutant) − log p(wild type) of one substituted token, times its residue's factor. */
   const difference = (position: number, mutant: number, logProbabilities: Float64Array) =>
-    logProbabilities[mutant] - logProbabilities[tokens[position]];
+    (logProbabilities[mutant] - logProbabilities[tokens[position]]) * (options.factors?.[position - 1] ?? 1);
   const mutantsOf = (variant: Variant) =>
     variant.edits.map(({ start, residues }) => ({ position: start + 1, token: alphabet.encodeResidues(residues)[0] }));
 

@@ -174,10 +174,14 @@ export function readChain(path: string, id?: string, options: StructureOptions =
 const WATER = new Set(['HOH', 'DOD', 'WAT', 'H2O', 'SOL', 'TIP3']);
 
 /**
- * The atoms of a structure that belong to none of its protein chains: of ligands, ions and caps.
- * @param options.water takes waters as well
+ * Atoms of a structure that belong to none of its protein chains.
+ * @param options.hetero takes those of ligands, ions and caps
+ * @param options.water takes those of waters
  */
-export function otherAtoms(path: string, options: StructureOptions & { water?: boolean } = {}): StructureAtom[] {
+export function otherAtoms(
+  path: string,
+  options: StructureOptions & { hetero?: boolean; water?: boolean },
+): StructureAtom[] {
   const file = parseFile(readBytes(path), path, options.chains ?? 'author');
   const keyOf = ({ position }: StructureAtom) => position.join();
   const own = new Set(
@@ -192,7 +196,8 @@ export function otherAtoms(path: string, options: StructureOptions & { water?: b
       .map(({ strand, number }) => `${strand} ${number}`),
   );
   return modelAtoms(file, path, options.model).filter(
-    (atom) => !chained.has(`${atom.strand} ${atom.number}`) && (options.water || !WATER.has(atom.component)),
+    ({ strand, number, component }) =>
+      !chained.has(`${strand} ${number}`) && (WATER.has(component) ? options.water : options.hetero),
   );
 }
 

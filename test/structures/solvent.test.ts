@@ -138,7 +138,10 @@ describe.skipIf(!SHARED)('beside independent implementations (shared/data/solven
 
   it.each(['rsa_1HRC.csv', 'rsa_2QMT.csv'])('equals it with ligands and waters: %s', (file) => {
     const { chain, rows } = readReference(file);
-    const others = otherAtoms(join(STRUCTURES, file.replace('rsa_', '').replace('.csv', '.pdb')), { water: true });
+    const others = otherAtoms(join(STRUCTURES, file.replace('rsa_', '').replace('.csv', '.pdb')), {
+      hetero: true,
+      water: true,
+    });
     const areas = solventAreas(chain, { others });
     const dry = solventAreas(chain, { others: others.filter(({ element }) => element !== 'O') });
     for (const [i, row] of rows.entries()) {
