@@ -2,9 +2,20 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { from, table, toCSV } from 'arquero';
 import { Command } from 'commander';
+import { InputError } from '../data/errors.js';
+import { Warnings } from '../data/warnings.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
 import type { LanguageModel } from '../model/model.js';
 import type { BenchmarkedAssay } from '../scoring/benchmarkTable.js';
+import { UsageError } from './errors.js';
+import {
+  ALL_SCHEMES,
+  addEvidenceOptions,
+  checkEvidence,
+  type EvidenceOptions,
+  readEvidence,
+  zeroShotOptions,
+} from './evidenceOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
@@ -14,13 +25,13 @@ import {
   addVariantTableOptions,
   columnNames,
   modelOption,
-  type SchemeOptions,
-  scoreOptions,
   type VariantTableOptions,
 } from './scoringOptions.js';
 
-interface BenchmarkCommandOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
-  model: string[];
+interface BenchmarkCommandOptions extends CommonOptions, OutputOptions, EvidenceOptions, VariantTableOptions {
+  model?: string[];
+  alignments?: string;
+  structures?: string;
   assays: string;
   reference?: string[];
   bootstrap: number;
@@ -36,7 +47,15 @@ export function benchmarkCommand(): Command {
         'MCC, NDCG and top recall of each assay, means over assays, and published values beside them.',
     )
     .requiredOption('--assays <folder>', "tables in ProteinGym's columns, and a reference with their wild types")
-    .addOption(modelOption())
+    .addOption(modelOption(false))
+    .option(
+      '--alignments <folder>',
+      'score by alignments, each named as its assay or the beginning of it, alone or in a blend',
+    )
+    .option(
+      '--structures <folder>',
+      'multiply scores by 1 - relative solvent accessibility in structures, named likewise',
+    )
     .option(
       '--reference <file...>',
       "ProteinGym's DMS_substitutions.csv, or tables of published values by DMS_id (default: those in the folder)",
@@ -44,7 +63,8 @@ export function benchmarkCommand(): Command {
     .option('--bootstrap <n>', "resamples of the interval around Spearman's correlation", wholeNumber(0, 1e6), 1000)
     .option('--scores <folder>', 'also write the score of every variant, one table an assay')
     .option('--skip-missing', 'leave out and count rows without a measured value');
-  addSchemeOptions(command, 'single-pass');
+  addSchemeOptions(command, 'single-pass', ALL_SCHEMES);
+  addEvidenceOptions(command);
   addVariantTableOptions(command, true);
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
@@ -63,20 +83,35 @@ Lines of the table, by the column level:
     'protein-lm benchmark --assays dms --model runs/first',
     'protein-lm benchmark --assays DMS_ProteinGym_substitutions --reference DMS_substitutions.csv --model esm2_t6_8M_UR50D --out results.csv',
     'protein-lm benchmark --assays dms --model runs/first --scheme wt-marginals --scores runs/first/scores',
+    'protein-lm benchmark --assays dms --alignments alignments --structures structures --scheme rsalor',
   );
 }
 
-async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
+async function benchmark(options: BenchmarkCommandOptions, command: Command): Promise<void> {
+  const { model: folders = [], alignments, structures } = options;
+  if (folders.length === 0 && alignments === undefined) {
+    throw new UsageError('give --model FOLDER, or --alignments FOLDER');
+  }
+  checkEvidence(
+    options,
+    command,
+    { model: folders.length > 0, alignment: alignments !== undefined, structure: structures !== undefined },
+    { alignment: '--alignments FOLDER', structure: '--structures FOLDER' },
+  );
   const output = tableOutput(options);
-  await modelAlphabet(options.model, 'benchmark', ['protein']);
-  const { benchmarkAssay, findAssays } = await import('../scoring/benchmark.js');
+  if (folders.length > 0) {
+    await modelAlphabet(folders, 'benchmark', ['protein']);
+  }
+  const { ALIGNMENT_FILES, benchmarkAssay, fileOfAssay, findAssays, STRUCTURE_FILES } = await import(
+    '../scoring/benchmark.js'
+  );
   const { benchmarkTable } = await import('../scoring/benchmarkTable.js');
   const files = await findAssays(options.assays, options.reference);
   const { startEngine } = await import('../engines/index.js');
   const { loadModel } = await import('../model/files.js');
-  const engine = await startEngine(options.device, { threads: options.threads });
+  const engine = folders.length > 0 ? await startEngine(options.device, { threads: options.threads }) : undefined;
   const models: LanguageModel[] = [];
-  for (const folder of options.model) {
+  for (const folder of folders) {
     models.push(await loadModel(folder));
   }
   if (options.scores !== undefined) {
@@ -87,14 +122,30 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   const results: BenchmarkedAssay[] = [];
   for (const [i, file] of files.entries()) {
     progress.update(i, file.id);
+    const alignment = alignments === undefined ? undefined : fileOfAssay(alignments, ALIGNMENT_FILES, file);
+    const structure = structures === undefined ? undefined : fileOfAssay(structures, STRUCTURE_FILES, file);
+    const lacking = [
+      ...(alignments !== undefined && alignment === undefined ? [alignments] : []),
+      ...(structures !== undefined && structure === undefined ? [structures] : []),
+    ];
+    if (lacking.length > 0) {
+      process.stderr.write(`warning: ${file.path}: left out, ${lacking.join(' and ')} has no file of it\n`);
+      continue;
+    }
+    const warnings = new Warnings();
     const result = await benchmarkAssay(models, file, {
-      ...scoreOptions(options),
+      ...zeroShotOptions(options),
+      evidence: await readEvidence({ alignment, structure }, options, warnings),
+      warnings,
       assay: { ...options, columns: columnNames(options) },
       bootstrap: options.bootstrap,
       seed: options.seed,
       onProgress: (done, total) => progress.update(i + done / total, `${file.id} ${done}/${total}`),
     });
     results.push({ file, result });
+    for (const line of warnings.lines()) {
+      process.stderr.write(`warning: ${line}\n`);
+    }
     const { metrics, spearmanInterval: interval, variants } = result;
     const range = interval ? ` [${interval.low.toFixed(3)}, ${interval.high.toFixed(3)}]` : '';
     progress.log(`${file.id}: Spearman ${metrics.spearman.toFixed(3)}${range} over ${variants} variants`);
@@ -114,12 +165,15 @@ async function benchmark(options: BenchmarkCommandOptions): Promise<void> {
   for (const model of models) {
     model.dispose();
   }
-  await engine.stop();
+  await engine?.stop();
+  if (results.length === 0) {
+    throw new InputError(`${options.assays}: no assay has the files that are asked for`);
+  }
   await output.write(from(benchmarkTable(results, options)));
 }
 
 const REASONS: Record<string, string> = {
-  unscored: 'stop codons or letters that the model does not know',
+  unscored: 'stop codons, letters without a score, residues without a column or out of the structure',
   missing: 'no measured value',
   mismatches: 'the wild type does not match',
 };

@@ -5,6 +5,15 @@ import { PROTEIN } from '../data/alphabet.js';
 import type { LanguageModel } from '../model/model.js';
 import type { Scorer } from '../scoring/scan.js';
 import { UsageError } from './errors.js';
+import {
+  ALL_SCHEMES,
+  addEvidenceOptions,
+  checkEvidence,
+  EVIDENCE_SETTINGS,
+  type EvidenceOptions,
+  readEvidence,
+  zeroShotOptions,
+} from './evidenceOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, givenFlags } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
@@ -16,13 +25,13 @@ import {
   columnNames,
   modelOption,
   SCORE_SETTINGS,
-  type SchemeOptions,
-  scoreOptions,
   type VariantTableOptions,
 } from './scoringOptions.js';
 
-interface ScoreCommandOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
+interface ScoreCommandOptions extends CommonOptions, OutputOptions, EvidenceOptions, VariantTableOptions {
   model?: string[];
+  alignment?: string;
+  structure?: string;
   head?: string;
   mutations?: string;
   matrix?: boolean;
@@ -38,13 +47,19 @@ export function scoreCommand(): Command {
     )
     .argument('<fasta>', 'wild-type sequences: FASTA, plain or gzip; - for standard input')
     .addOption(modelOption(false))
+    .option(
+      '--alignment <file>',
+      'score by an alignment of the family: a3m, a2m, FASTA, Stockholm or CLUSTAL, also .gz',
+    )
+    .option('--structure <file>', 'multiply scores by 1 - relative solvent accessibility in a PDB or mmCIF file')
     .option('--head <folder>', 'predict by a head that finetune saved, in its unit; for classes label and probability')
     .option(
       '--mutations <file>',
       'variants: a table (.csv, .tsv, .json, .arrow, also .gz) or a FASTA file of whole variant sequences',
     )
     .option('--matrix', 'one row a position, one column a residue, instead of one row a substitution');
-  addSchemeOptions(command);
+  addSchemeOptions(command, 'masked', ALL_SCHEMES);
+  addEvidenceOptions(command);
   addVariantTableOptions(command, false);
   addOutputOptions(command);
   addCommonOptions(command, 'device', 'threads');
@@ -59,6 +74,11 @@ Schemes:
   pseudo-perplexity  difference of pseudo-log-likelihoods; without --mutations each sequence's pseudo-perplexity
   log-likelihood     for causal models; without --mutations each sequence's log-likelihood
   Insertions and deletions always get the difference of pseudo-log-likelihoods.
+  site-independent   of an alignment: log f(mutant) - log f(wild type), f a column's frequencies of weighted rows
+  log-odds           of an alignment: log f/(1 - f), mutant - wild type, near rows only, gaps a letter (rsalor's LOR)
+  rsalor             log-odds times 1 - relative solvent accessibility: needs --structure
+  pssm               of an alignment: PSI-BLAST's matrix, mutant - wild type
+  An alignment scores substitutions alone; a residue without a column, or outside the structure, gets an empty score.
   A head computes the zero-shot score among its features as finetune was told to.`,
   );
   return addExamples(
@@ -68,6 +88,8 @@ Schemes:
     'protein-lm score protein.fasta --model esm2_t6_8M_UR50D --mutations mutants.csv --offset 24',
     'protein-lm score proteome.fasta.gz --model runs/a --model runs/b --scheme wt-marginals --out scores.arrow',
     'protein-lm score protein.fasta --head heads/mine --mutations candidates.csv --out predictions.csv',
+    'protein-lm score protein.fasta --alignment family.a3m --structure protein.pdb --scheme rsalor --out scores.csv',
+    'protein-lm score protein.fasta --model esm2_t6_8M_UR50D --alignment family.a3m --structure protein.pdb --blend',
     'protein-lm score designs.fasta --model runs/first --scheme pseudo-perplexity',
   );
 }
@@ -79,15 +101,21 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   const { checkScan, scanColumns, scanFasta } = await import('../scoring/scan.js');
   const { Warnings } = await import('../data/warnings.js');
   // A head stands on protein models.
-  const alphabet = options.model ? await modelAlphabet(options.model, 'score', ['protein', 'nucleotide']) : PROTEIN;
+  const takesProteins = options.alignment !== undefined || options.structure !== undefined;
+  const allowed = takesProteins ? (['protein'] as const) : (['protein', 'nucleotide'] as const);
+  const alphabet = options.model ? await modelAlphabet(options.model, 'score', allowed) : PROTEIN;
   const reading = { ...options, columns: columnNames(options), alphabet: alphabet.name };
   const mutations = options.mutations === undefined ? undefined : await readMutations(options.mutations, reading);
   const warnings = new Warnings();
-  const total = await checkScan(fasta, alphabet, { mutations, warnings });
+  const evidence = await readEvidence(options, options, warnings);
+  const total = await checkScan(fasta, alphabet, { mutations, offset: options.offset, evidence, warnings });
 
   const { startEngine } = await import('../engines/index.js');
-  const engine = await startEngine(options.device, { threads: options.threads });
+  // An alignment alone takes no engine, but for the number of threads.
+  const needed = options.model !== undefined || options.head !== undefined || options.threads !== undefined;
+  const engine = needed ? await startEngine(options.device, { threads: options.threads }) : undefined;
   const { dispose, ...scorer } = await loadScorer(options);
+  scorer.evidence = evidence;
   const task = scorer.head?.description.task;
   if (task && (mutations || options.matrix)) {
     throw new UsageError(`${options.head} classifies ${task}: leave out --mutations and --matrix`);
@@ -99,7 +127,7 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
     progress.log(`going on after ${index} sequences of the stopped run`);
   }
   const scan = scanFasta(fasta, scorer, {
-    ...scoreOptions(options),
+    ...zeroShotOptions(options),
     mutations,
     matrix: options.matrix,
     offset: options.offset,
@@ -118,19 +146,28 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
     process.stderr.write(`warning: ${line}\n`);
   }
   dispose();
-  await engine.stop();
+  await engine?.stop();
 }
 
 /** @throws UsageError for options that exclude each other, or that would not be looked at */
 function checkUsage(options: ScoreCommandOptions, command: Command): void {
-  if (options.model === undefined && options.head === undefined) {
-    throw new UsageError('give --model FOLDER, or --head FOLDER with a head that finetune saved');
+  const { model, head, alignment, structure } = options;
+  if (model === undefined && head === undefined && alignment === undefined) {
+    throw new UsageError('give --model FOLDER, --alignment FILE, or --head FOLDER with a head that finetune saved');
   }
-  const settings = options.head === undefined ? [] : givenFlags(command, SCORE_SETTINGS);
+  const ofScores = [...SCORE_SETTINGS, 'alignment', 'structure', ...EVIDENCE_SETTINGS];
+  const settings = head === undefined ? [] : givenFlags(command, ofScores);
   if (settings.length > 0) {
     throw new UsageError(
       `${settings.join(', ')} is of zero-shot scores, and a head keeps finetune's: leave it out with --head`,
     );
+  }
+  if (head === undefined) {
+    checkEvidence(options, command, {
+      model: model !== undefined,
+      alignment: alignment !== undefined,
+      structure: structure !== undefined,
+    });
   }
   const perSequence = options.scheme === 'pseudo-perplexity' || options.scheme === 'log-likelihood';
   if (options.matrix && (options.mutations !== undefined || perSequence)) {
@@ -169,7 +206,8 @@ async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<
     const { size, mtimeMs } = statSync(path);
     return [path, size, mtimeMs];
   };
-  const { out, format, quiet, debug, device, threads, model, mutations, batchTokens, ...rest } = options;
+  const { out, format, quiet, debug, device, threads, model, mutations, alignment, structure, batchTokens, ...rest } =
+    options;
   const weights: string[] = [];
   if (out !== undefined && out !== '-') {
     const { modelDigest } = await import('../scoring/heads/headFiles.js');
@@ -178,5 +216,6 @@ async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<
     }
   }
   const headFile = rest.head === undefined ? undefined : file(join(rest.head, 'head.safetensors'));
-  return { fasta: file(fasta), mutations: mutations && file(mutations), weights, format, ...rest, head: headFile };
+  const [variants, family, fold] = [mutations, alignment, structure].map((path) => path && file(path));
+  return { fasta: file(fasta), mutations: variants, weights, format, ...rest, head: headFile, family, fold };
 }

@@ -43,10 +43,15 @@ export function modelOption(mandatory = true): Option {
     .makeOptionMandatory(mandatory);
 }
 
-/** Adds the options of zero-shot schemes. */
-export function addSchemeOptions(command: Command, indels: Likelihood = 'masked'): Command {
+/** Adds the options of zero-shot schemes, those of models where no others are named. */
+export function addSchemeOptions(
+  command: Command,
+  indels: Likelihood = 'masked',
+  schemes: readonly string[] = SCHEMES,
+): Command {
+  const usual = schemes === SCHEMES ? 'masked-marginals' : "masked-marginals, an alignment's log-odds";
   return command
-    .addOption(new Option('--scheme <name>', 'zero-shot scheme (default: masked-marginals)').choices(SCHEMES))
+    .addOption(new Option('--scheme <name>', `zero-shot scheme (default: ${usual})`).choices(schemes))
     .option('--mask-together', "masked-marginals: mask all of a variant's positions together (Meier et al. 2021)")
     .addOption(
       new Option('--indels <how>', 'pseudo-log-likelihood of insertions and deletions')

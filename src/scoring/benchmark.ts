@@ -96,6 +96,38 @@ export async function findAssays(folder: string, reference: readonly string[] = 
   });
 }
 
+/** Names of files that hold alignments, and structures. */
+export const ALIGNMENT_FILES = /\.(a3m|a2m|fasta|fas|fa|afa|aln|clustal|clw|sto|stk|stockholm)(\.gz)?$/i;
+export const STRUCTURE_FILES = /\.(pdb|ent|cif|mmcif|bcif)(\.gz)?$/i;
+
+/**
+ * The file of a folder that belongs to an assay: whose name is the assay's, else begins it, else begins with the entry
+ * name that the assay's begins with (`BLAT_ECOLX`).
+ * @param kind what names of files must match
+ * @returns its path, or undefined where there is none
+ * @throws InputError where several belong to it equally
+ */
+export function fileOfAssay(folder: string, kind: RegExp, { id, uniprot }: AssayFile): string | undefined {
+  const entry = uniprot ?? id.split('_').slice(0, 2).join('_');
+  const files = readdirSync(folder)
+    .sort()
+    .filter((name) => kind.test(name))
+    .map((name) => ({ name, stem: name.replace(kind, '') }));
+  const beginning = files.filter(({ stem }) => id.startsWith(`${stem}_`));
+  const longest = Math.max(...beginning.map(({ stem }) => stem.length));
+  const groups = [
+    files.filter(({ stem }) => stem === id),
+    beginning.filter(({ stem }) => stem.length === longest),
+    files.filter(({ stem }) => stem === entry || stem.startsWith(`${entry}_`)),
+  ];
+  const found = groups.find((group) => group.length > 0) ?? [];
+  if (found.length > 1) {
+    const names = found.map(({ name }) => name).join(', ');
+    throw new InputError(`${folder}: several files are of assay ${id}: ${names}; keep one`);
+  }
+  return found.length === 0 ? undefined : join(folder, found[0].name);
+}
+
 /** Columns of ProteinGym's reference files that are numbers between -1 and 1 without being published results. */
 const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)/;
 

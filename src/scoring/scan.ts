@@ -83,15 +83,21 @@ export function scanColumns(scorer: Scorer, { matrix }: Pick<ScanOptions, 'matri
 export async function checkScan(
   fasta: string,
   alphabet: Alphabet,
-  { mutations, warnings = new Warnings() }: Pick<ScanOptions, 'mutations' | 'warnings'> = {},
+  {
+    mutations,
+    offset,
+    evidence,
+    warnings = new Warnings(),
+  }: Pick<ScanOptions, 'mutations' | 'offset' | 'warnings'> & Pick<Scorer, 'evidence'> = {},
 ): Promise<number | undefined> {
   if (fasta === '-') {
     return undefined;
   }
   let sequences = 0;
-  for await (const { id, sequence } of wantedSequences(fasta, alphabet, mutations, warnings)) {
+  for await (const record of wantedSequences(fasta, alphabet, mutations, warnings)) {
     sequences++;
-    mutations?.of(id, sequence);
+    mutations?.of(record.id, record.sequence);
+    placeEvidence(evidence ?? {}, record.sequence, whereOf(record), { offset, warnings });
   }
   return sequences;
 }
@@ -165,13 +171,18 @@ async function* wantedSequences(
   }
 }
 
+function whereOf({ id, file, line }: SequenceRecord): string {
+  return `${file}:${line}, record ${id}`;
+}
+
 async function rowsOf(
-  { id, sequence, file, line }: SequenceRecord,
+  record: SequenceRecord,
   scorer: Scorer,
   options: ScanOptions,
   warnings: Warnings,
 ): Promise<Cell[][]> {
-  const where = `${file}:${line}, record ${id}`;
+  const where = whereOf(record);
+  const { id, sequence } = record;
   const { models, head } = scorer;
   const alphabet = alphabetOf(scorer);
   const { mutations, matrix, offset = 1 } = options;
@@ -188,7 +199,8 @@ async function rowsOf(
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 
-  const evidence = placeEvidence(scorer.evidence ?? {}, sequence, where, { offset, warnings });
+  const placing = { offset, warnings: options.checked ? undefined : warnings };
+  const evidence = placeEvidence(scorer.evidence ?? {}, sequence, where, placing);
   const letters = lettersOf(alphabet);
   const variants = mutations
     ? mutationsOf(mutations, id, sequence, where, warnings)
