@@ -12,9 +12,11 @@ export {
   type BenchmarkOptions,
   type BenchmarkResult,
   benchmarkAssay,
+  fileOfAssay,
   findAssays,
 } from './benchmark.js';
 export { type BenchmarkedAssay, type BenchmarkRow, benchmarkTable } from './benchmarkTable.js';
+export { BLENDS, type Blend, type BlendOptions, scoreZeroShot } from './blend.js';
 export { type BootstrapOptions, bootstrapSpearman, type Interval } from './bootstrap.js';
 export {
   type EmbeddingOptions,
@@ -24,6 +26,19 @@ export {
   type Pooling,
   poolHiddenStates,
 } from './embeddings.js';
+export {
+  type AlignmentEvidence,
+  type AlignmentEvidenceOptions,
+  type Evidence,
+  type ProteinEvidence,
+  placeEvidence,
+  readAlignmentEvidence,
+  readStructureEvidence,
+  type StructureEvidence,
+  type StructureEvidenceOptions,
+  scoreByEvidence,
+  unscorableBy,
+} from './evidence.js';
 export {
   type AssayHead,
   type AssayHeadOptions,
@@ -93,6 +108,8 @@ export {
 } from './scan.js';
 export {
   defaultScheme,
+  ENSEMBLES,
+  type Ensemble,
   LIKELIHOODS,
   type Likelihood,
   logLikelihoods,

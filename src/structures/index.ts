@@ -9,6 +9,7 @@ export {
 export {
   type Chain,
   contactPairs,
+  otherAtoms,
   readChain,
   readStructure,
   type StructureAtom,
