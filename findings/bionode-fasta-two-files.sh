@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bionode-fasta 0.5.6 in its documented mode of many file names (`filenameMode`) ends its output when the first file has
-# ended; what other files still have is raised as "stream.push() after EOF". Two files that are written to it
-# at once lose records: seen, 'end' with none of the four. One file at a time works.
+# ended; what other files still have is raised as "stream.push() after EOF". Two files that are written to it at once
+# come interleaved and lose records: seen, a c b of a b and c d. One file at a time works.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
