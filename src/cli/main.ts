@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { MODEL_WARNING } from '../data/warnings.js';
 import { attentionCommand } from './attention.js';
 import { benchmarkCommand } from './benchmark.js';
 import { contactsCommand } from './contacts.js';
@@ -78,10 +79,25 @@ export async function main(argv: string[]): Promise<void> {
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
   process.stderr.on('error', () => {});
+  showModelWarnings();
   const exitCode = await run(argv);
   // An engine may hold handles that keep Node running: once the output is out, the process ends.
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
   process.exit(exitCode);
+}
+
+/** Prints warnings of models as this program does its own, and leaves the rest to Node.js. */
+function showModelWarnings(): void {
+  const others = process.listeners('warning');
+  process.removeAllListeners('warning').on('warning', (warning) => {
+    if (warning.name === MODEL_WARNING) {
+      process.stderr.write(`warning: ${warning.message}\n`);
+      return;
+    }
+    for (const show of others) {
+      show(warning);
+    }
+  });
 }
 
 async function run(argv: string[]): Promise<number> {

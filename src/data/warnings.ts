@@ -1,5 +1,8 @@
 import { InputError } from './errors.js';
 
+/** The name of Node.js's warnings (`process.on('warning')`) of models that load, but not as they were meant. */
+export const MODEL_WARNING = 'ModelWarning';
+
 /** Number of cases and the first place, by kind. */
 export type WarningCounts = Record<string, { count: number; first: string }>;
 

@@ -1,7 +1,7 @@
 import { ALPHABETS, type AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { Attention } from './attention/attention.js';
-import { attentionKind, checkAttention, completeAttention, createAttention } from './attention/index.js';
+import { attentionKind, checkAttention, completeAttention, createAttention, withRevision } from './attention/index.js';
 import type { AttentionConfig } from './attention/options.js';
 import { DEFAULT_LENGTH, type ModelSizes } from './presets.js';
 
@@ -45,7 +45,7 @@ export interface NewModelOptions extends ModelSizes {
 
 /** The configuration of a new model, in ESM's layout: a Performer-ReLU unless `attention` says otherwise. */
 export function newConfig(options: NewModelOptions): ModelConfig {
-  const attention = completeAttention(options.attention ?? {});
+  const attention = withRevision(completeAttention(options.attention ?? {}));
   const config: ModelConfig = {
     model_type: modelType(attention, 'model options'),
     architectures: ['EsmForMaskedLM'],

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { Random } from '../data/random.js';
-import { attentionKind, completeAttention, EXACT_ATTENTION } from './attention/index.js';
+import { attentionKind, completeAttention, EXACT_ATTENTION, withRevision } from './attention/index.js';
 import type { AttentionConfig } from './attention/options.js';
 import { architectureOf, checkedConfig } from './checkpoints/index.js';
 import { attentionOf, type ModelConfig, maxLength } from './config.js';
@@ -36,7 +36,7 @@ export function convertConfig(
       ...config,
       max_position_embeddings: grows ? length + config.pad_token_id + 1 : config.max_position_embeddings,
       hidden_dropout_prob: dropout ?? config.hidden_dropout_prob,
-      attention: changed,
+      attention: withRevision(changed),
     },
     where,
   );

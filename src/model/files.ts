@@ -4,9 +4,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { ALPHABETS, type Alphabet, readVocabulary, writeVocabulary } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { Random } from '../data/random.js';
+import { MODEL_WARNING } from '../data/warnings.js';
 import { ensureEngine } from '../engines/index.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
 import { SafetensorsFile, type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
+import { outdated } from './attention/index.js';
 import type { CheckpointFamily } from './checkpoints/family.js';
 import { architectureOf, familyOf, parseConfig } from './checkpoints/index.js';
 import { attentionOf, type ModelConfig } from './config.js';
@@ -24,6 +26,10 @@ const VOCABULARY = 'vocab.txt';
  */
 export async function loadModel(folder: string): Promise<LanguageModel> {
   const { config, alphabet } = await readModelConfig(folder);
+  const note = outdated(config.attention);
+  if (note) {
+    process.emitWarning(`${folder}: ${note}`, MODEL_WARNING);
+  }
   await ensureEngine();
   const file = SafetensorsFile.open(join(folder, WEIGHTS));
   const parameters = new Map<string, tf.Variable>();

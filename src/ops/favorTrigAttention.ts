@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { attentionKernel, hasKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
-import { linearAttention } from './linearAttention.js';
+import { linearAttention, NO_WEIGHT, weightedPrefixAttention } from './linearAttention.js';
 import { detached, recompute } from './recompute.js';
 
 /** Options of `favorTrigAttention`. */
@@ -14,8 +14,8 @@ export interface FavorTrigOptions {
 
 /**
  * Softmax attention estimated from trigonometric features (Choromanski et al. 2021, section 2.3, equation 5): with
- * c = d^-1/4 and u = W (c x), φ(x) = [cos u, sin u] · exp(|c x|²/2 - s), s the maximum over kept positions; a query's
- * own factor cancels. Unbiased, but the features may be negative, and where attention is small the denominator comes
+ * c = d^-1/4 and u = W (c x), φ(x) = [cos u, sin u] · exp(|c x|²/2 - s), s the maximum over kept positions that a query
+ * sees; its own factor cancels. Unbiased, but the features may be negative, and where attention is small the denominator comes
  * near zero or below and magnifies every rounding: unstable, and here for comparison only.
  * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d
  * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
@@ -46,10 +46,16 @@ export function favorTrigAttentionReference(
     const [q, k, v] = splitHeads(fused as tf.Tensor3D, heads);
     const rows = tf.reshape(kept, [keep.shape[0], 1, -1, 1]);
     const halfSquares = tf.mul(tf.sum(tf.square(tf.mul(k, rows)), 3, true), 0.5 / Math.sqrt(k.shape[3]));
+    if (causal) {
+      // A peak of all positions would know what follows.
+      const features = tf.mul(trigFeatures(k, matrix as tf.Tensor2D), rows) as tf.Tensor4D;
+      const logs = tf.add(halfSquares, tf.mul(tf.sub(1, rows), NO_WEIGHT)) as tf.Tensor4D;
+      return [mergeHeads(weightedPrefixAttention(trigFeatures(q, matrix as tf.Tensor2D), features, logs, v))];
+    }
     const peak = detached(() => tf.max(halfSquares, 2, true));
     const weights = tf.mul(tf.exp(tf.sub(halfSquares, peak)), rows);
     const keyFeatures = tf.mul(trigFeatures(k, matrix as tf.Tensor2D), weights) as tf.Tensor4D;
-    return [mergeHeads(linearAttention(trigFeatures(q, matrix as tf.Tensor2D), keyFeatures, v, causal))];
+    return [mergeHeads(linearAttention(trigFeatures(q, matrix as tf.Tensor2D), keyFeatures, v, false))];
   };
   return recompute([qkv], attend, { constants: [keep, projection] })[0] as tf.Tensor3D;
 }

@@ -77,6 +77,11 @@ export interface AttentionKind<Options extends object = Record<string, unknown>>
   unstable?: string;
   /** Inverse strength C of the L1 penalty in a regression of contacts on its maps. Default 10. */
   inversePenalty?: number;
+  /**
+   * How it is computed now, where it was once computed otherwise: the number that new configurations carry as
+   * `revision`, the configurations that it concerns, and a line for whoever loads weights from before.
+   */
+  revision?: { number: number; concerns(options: AttentionOptions): boolean; note: string };
   /** Options that differ from the defaults where weights come from a model with another kind. */
   converted?(from: AttentionKind): Partial<Options>;
   /** The attention of a model. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { favorSoftmaxAttention, softmaxExponents } from '../../ops/favorSoftmaxAttention.js';
+import { favorSoftmaxAttention, softmaxExponents, weightedKeyFeatures } from '../../ops/favorSoftmaxAttention.js';
 import type { AttentionKind } from './attention.js';
 import { epsilonOption, type FeatureOptions, featureOptions, featureRows, projectionParameters } from './features.js';
 
@@ -17,6 +17,13 @@ export const favorSoftmax: AttentionKind<FeatureOptions & { kernel_epsilon: numb
   options: { ...featureOptions('orthogonal'), kernel_epsilon: epsilonOption(EPSILON) },
   causal: true,
   linear: true,
+  revision: {
+    number: 2,
+    concerns: ({ causal }) => causal,
+    note:
+      'trained when the features of causal favor-softmax knew the later keys; they are relative to each key now, and ' +
+      'the results differ a little: train on with pretrain --init to adapt it',
+  },
   converted: (from) => (from.exact ? { kernel_epsilon: CONVERTED_EPSILON } : {}),
   create: (options, shape) => {
     const { causal, kernel_epsilon: epsilon } = options;
@@ -26,10 +33,20 @@ export const favorSoftmax: AttentionKind<FeatureOptions & { kernel_epsilon: numb
       attend: (qkv, keep, { projection }) =>
         favorSoftmaxAttention(qkv, keep, projection as tf.Tensor2D, { heads, epsilon, causal }),
       rows: (qkv, { projection }) =>
-        featureRows(qkv, projection, heads, causal, (q, k, matrix) => positiveFeatures(q, k, matrix!, epsilon)),
+        featureRows(qkv, projection, heads, causal, (q, k, matrix) =>
+          causal ? causalFeatures(q, k, matrix!, epsilon) : positiveFeatures(q, k, matrix!, epsilon),
+        ),
     };
   },
 };
+
+/** Those of causal attention, and the logarithms of what the keys count [1, heads, L, 1]: see `favorSoftmaxAttention`. */
+function causalFeatures(q: tf.Tensor4D, k: tf.Tensor4D, projection: tf.Tensor2D, epsilon: number) {
+  const { queries } = positiveFeatures(q, k, projection, epsilon);
+  const all = tf.ones([1, 1, k.shape[2], 1]) as tf.Tensor4D;
+  const { features: keys, logWeights } = weightedKeyFeatures(softmaxExponents(k, projection), all, epsilon);
+  return { queries, keys, logWeights };
+}
 
 /**
  * The positive features of queries and keys, whose products estimate exp(qᵀ k / √d) up to a factor a query.

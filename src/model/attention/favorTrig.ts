@@ -21,7 +21,11 @@ export const favorTrig: AttentionKind<FeatureOptions> = {
       attend: (qkv, keep, { projection }) =>
         favorTrigAttention(qkv, keep, projection as tf.Tensor2D, { heads, causal }),
       rows: (qkv, { projection }) =>
-        featureRows(qkv, projection, heads, causal, (q, k, matrix) => trigonometricFeatures(q, k, matrix!)),
+        featureRows(qkv, projection, heads, causal, (q, k, matrix) =>
+          causal
+            ? { queries: trigFeatures(q, matrix!), keys: trigFeatures(k, matrix!), logWeights: halfSquares(k) }
+            : trigonometricFeatures(q, k, matrix!),
+        ),
     };
   },
 };
@@ -34,7 +38,12 @@ export const favorTrig: AttentionKind<FeatureOptions> = {
  * @returns both [1, heads, L, 2 m]
  */
 export function trigonometricFeatures(q: tf.Tensor4D, k: tf.Tensor4D, projection: tf.Tensor2D) {
-  const halfSquares = tf.mul(tf.sum(tf.square(k), 3, true), 0.5 / Math.sqrt(k.shape[3]));
-  const weights = tf.exp(tf.sub(halfSquares, tf.max(halfSquares, 2, true)));
+  const logs = halfSquares(k);
+  const weights = tf.exp(tf.sub(logs, tf.max(logs, 2, true)));
   return { queries: trigFeatures(q, projection), keys: tf.mul(trigFeatures(k, projection), weights) };
+}
+
+/** |k|² / 2√d [1, heads, L, 1], the logarithms of what keys count. */
+function halfSquares(k: tf.Tensor4D): tf.Tensor {
+  return tf.mul(tf.sum(tf.square(k), 3, true), 0.5 / Math.sqrt(k.shape[3]));
 }

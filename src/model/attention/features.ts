@@ -64,12 +64,14 @@ export function projectionParameters(
   ];
 }
 
-/** φ(q) and φ(k) of [1, heads, L, d] each, to [1, heads, L, m]. */
+/**
+ * φ(q) and φ(k) of [1, heads, L, d] each, to [1, heads, L, m], and where a key counts e^b φ(k), its b [1, heads, L, 1].
+ */
 export type FeatureMap = (
   q: tf.Tensor4D,
   k: tf.Tensor4D,
   projection: tf.Tensor2D | undefined,
-) => { queries: tf.Tensor; keys: tf.Tensor };
+) => { queries: tf.Tensor; keys: tf.Tensor; logWeights?: tf.Tensor };
 
 /**
  * Rows of an attention from features, which never forms its matrix: A = φ(q) φ(k)ᵀ / (φ(q) φ(k)ᵀ 1) (Choromanski et
@@ -82,14 +84,31 @@ export function featureRows(
   causal: boolean,
   features: FeatureMap,
 ): AttentionRows {
-  const [queryFeatures, keyFeatures] = tf.tidy(() => {
+  const [queryFeatures, keyFeatures, logWeights] = tf.tidy(() => {
     const [q, k] = splitHeads(qkv, heads);
-    const { queries, keys } = features(q, k, projection as tf.Tensor2D | undefined);
-    return [queries, keys].map((x) => tf.squeeze(x, [0]) as tf.Tensor3D);
+    const { queries, keys, logWeights: logs } = features(q, k, projection as tf.Tensor2D | undefined);
+    const perKey = logs && tf.transpose(tf.squeeze(logs, [0]), [0, 2, 1]); // [heads, 1, L]
+    return [...[queries, keys].map((x) => tf.squeeze(x, [0])), ...(perKey ? [perKey] : [])] as tf.Tensor3D[];
   });
-  return productRows(queryFeatures, keyFeatures, (products, from) => {
-    const [, rows, length] = products.shape;
-    const seen = causal ? tf.mul(products, tf.cast(past(from, rows, length), 'float32')) : products;
-    return tf.div(seen, tf.sum(seen, -1, true));
-  });
+  const finish = (products: tf.Tensor3D, from: number, head?: number) => {
+    const [count, rows, length] = products.shape;
+    let seen: tf.Tensor = products;
+    if (logWeights) {
+      // Relative to the largest that a query sees.
+      const hidden = tf.mul(tf.sub(1, tf.cast(past(from, rows, length), 'float32')), -1e30);
+      const logs = tf.add(tf.slice(logWeights, [head ?? 0, 0, 0], [count, 1, -1]), hidden);
+      seen = tf.mul(seen, tf.exp(tf.sub(logs, tf.max(logs, 2, true))));
+    } else if (causal) {
+      seen = tf.mul(seen, tf.cast(past(from, rows, length), 'float32'));
+    }
+    return tf.div(seen, tf.sum(seen, -1, true)) as tf.Tensor3D;
+  };
+  const { rows, dispose } = productRows(queryFeatures, keyFeatures, finish);
+  return {
+    rows,
+    dispose: () => {
+      dispose();
+      logWeights?.dispose();
+    },
+  };
 }

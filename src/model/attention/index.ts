@@ -67,13 +67,29 @@ export function completeAttention(attention: Partial<AttentionConfig>): Attentio
   return { ...complete, kind, causal };
 }
 
+/** An attention's configuration with the revision of its kind: what is trained from here on is computed this way. */
+export function withRevision({ revision: _, ...attention }: AttentionConfig): AttentionConfig {
+  const current = attentionKind(attention.kind).revision;
+  return current?.concerns(attention) ? { ...attention, revision: current.number } : attention;
+}
+
+/** What is to be said of weights that were trained when the kind was computed otherwise. */
+export function outdated(attention: AttentionConfig): string | undefined {
+  const current = attentionKind(attention.kind).revision;
+  return current?.concerns(attention) && attention.revision !== current.number ? current.note : undefined;
+}
+
 /**
  * Checks an attention's configuration, complete with its defaults.
  * @throws InputError naming the field
  */
 export function checkAttention(attention: AttentionConfig, where: string): void {
-  const { kind: name, causal, ...options } = attention;
+  const { kind: name, causal, revision, ...options } = attention;
   const kind = attentionKind(name, where);
+  if (revision !== undefined && !(Number.isInteger(revision) && revision <= (kind.revision?.number ?? 1))) {
+    const need = kind.revision ? `${kind.revision.number} or left out` : 'left out';
+    throw new InputError(`${where}: attention.revision is ${JSON.stringify(revision)}: it must be ${need}`);
+  }
   if (typeof causal !== 'boolean' || (causal && !kind.causal)) {
     const need = kind.causal ? 'true or false' : 'false';
     throw new InputError(`${where}: attention.causal is ${JSON.stringify(causal)}: it must be ${need}`);
@@ -82,7 +98,7 @@ export function checkAttention(attention: AttentionConfig, where: string): void 
   const known = { ...attentionOptions(), ...kind.options };
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(known, option)) {
-      const names = ['kind', 'causal', ...Object.keys(known)].join(', ');
+      const names = ['kind', 'causal', 'revision', ...Object.keys(known)].join(', ');
       throw new InputError(
         `${where}: attention.${option} is ${JSON.stringify(value)}: it must be left out: there are ${names}`,
       );

@@ -7,6 +7,8 @@ export interface AttentionConfig {
   causal: boolean;
   /** Training steps after which what is random by design is drawn anew. Default: never. */
   redraw_interval?: number;
+  /** Which way of computing the kind the weights were trained with, where there has been another: see `AttentionKind`. */
+  revision?: number;
   [option: string]: string | number | boolean | undefined;
 }
 

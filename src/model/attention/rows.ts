@@ -8,12 +8,13 @@ const HELD_VALUES = 2 ** 25;
  * Rows of matrices that are made of products of a query's factor with all keys' factors.
  * @param queries [heads, L, m]; it and `keys` become those of the rows
  * @param keys [heads, n, m]
- * @param finish products [heads, rows, n] of the queries from `from` on, to rows of the matrix [heads, rows, L]
+ * @param finish products [heads, rows, n] of the queries from `from` on, of all heads or of one, to rows of the matrix
+ * [heads, rows, L]
  */
 export function productRows(
   queries: tf.Tensor3D,
   keys: tf.Tensor3D,
-  finish: (products: tf.Tensor3D, from: number) => tf.Tensor3D,
+  finish: (products: tf.Tensor3D, from: number, head?: number) => tf.Tensor3D,
 ): AttentionRows {
   return {
     rows: (from, to, head) =>
@@ -21,7 +22,7 @@ export function productRows(
         const [first, count] = head === undefined ? [0, queries.shape[0]] : [head, 1];
         const query = tf.slice(queries, [first, from, 0], [count, to - from, -1]);
         const key = tf.slice(keys, [first, 0, 0], [count, -1, -1]);
-        return finish(tf.matMul(query, key, false, true) as tf.Tensor3D, from);
+        return finish(tf.matMul(query, key, false, true) as tf.Tensor3D, from, head);
       }),
     dispose: () => tf.dispose([queries, keys]),
   };
