@@ -215,7 +215,7 @@ async function settingsOf(fasta: string, options: ScoreCommandOptions): Promise<
       weights.push(await modelDigest(folder));
     }
   }
-  const headFile = rest.head === undefined ? undefined : file(join(rest.head, 'head.safetensors'));
+  const headFile = rest.head === undefined ? undefined : file(join(rest.head, 'head.json'));
   const [variants, family, fold] = [mutations, alignment, structure].map((path) => path && file(path));
   return { fasta: file(fasta), mutations: variants, weights, format, ...rest, head: headFile, family, fold };
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   mkdirSync,
   readFileSync,
@@ -13,6 +14,8 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InputError } from '../data/errors.js';
+import { isDiskFull, readError, writeError } from './fileErrors.js';
+import { beginning, isRunning, type ProcessIdentity, thisProcess } from './process.js';
 
 const NAME = '.lock';
 /** How often the owner says that it is alive, and how long another machine believes it. */
@@ -21,11 +24,10 @@ const SILENCE = 15 * HEARTBEAT;
 /** A lock file whose text has not arrived yet is younger than this. */
 const WRITING = 5_000;
 
-interface Owner {
-  pid: number;
+interface Owner extends Omit<ProcessIdentity, 'place'> {
   host: string;
-  /** When the process began, in the system's words: another process may get the same pid later. */
-  began: string;
+  /** Absent in locks of before it was written: the host's name tells where its pid means something. */
+  place?: string;
 }
 
 /** Locks of this process by folder: it may take one several times. */
@@ -69,16 +71,11 @@ export async function lockFolder(folder: string, patience = 0): Promise<() => vo
 }
 
 async function take(path: string, folder: string, patience: number): Promise<void> {
-  const mine: Owner = { pid: process.pid, host: hostname(), began: began(process.pid) ?? '' };
+  const mine: Owner = { ...thisProcess(), host: hostname() };
   const deadline = performance.now() + patience;
   for (;;) {
-    try {
-      writeFileSync(path, `${JSON.stringify(mine)}\n`, { flag: 'wx' });
+    if (create(path, `${JSON.stringify(mine)}\n`)) {
       return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw error;
-      }
     }
     const other = look(path);
     if (other === 'gone') {
@@ -96,6 +93,23 @@ async function take(path: string, folder: string, patience: number): Promise<voi
   }
 }
 
+/** Writes a lock where there is none. */
+function create(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+      return false;
+    }
+    // A full disk has room for the name, not for the text.
+    if (isDiskFull(error)) {
+      rmSync(path, { force: true });
+    }
+    throw writeError(error, path);
+  }
+}
+
 interface Found {
   text: string;
   owner?: Owner;
@@ -109,27 +123,43 @@ function look(path: string): Found | 'gone' {
     text = readFileSync(path, 'utf8');
     age = Date.now() - statSync(path).mtimeMs;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return 'gone';
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'ENOENT':
+        return 'gone';
+      case 'EISDIR':
+        throw new InputError(`${path}: it is a folder, where a lock is to be written; remove it`);
+      default:
+        throw readError(error, path);
     }
-    throw error;
   }
-  let owner: Owner | undefined;
+  const owner = ownerOf(text);
+  if (!owner) {
+    // Clocks differ: one that is dated in the future is not being written either.
+    return { text, stale: Math.abs(age) > WRITING };
+  }
+  const { pid, host, began, place } = owner;
+  const here = host === hostname() ? beginning(pid) === began : undefined;
+  const running = place === undefined ? here : isRunning({ pid, began, place });
+  return { text, owner, stale: running === undefined ? age > SILENCE : !running };
+}
+
+function ownerOf(text: string): Owner | undefined {
   try {
-    owner = JSON.parse(text);
+    const owner = JSON.parse(text) as Owner | null;
+    const whole =
+      typeof owner === 'object' &&
+      Number.isSafeInteger(owner?.pid) &&
+      typeof owner?.host === 'string' &&
+      typeof owner.began === 'string';
+    return whole ? (owner as Owner) : undefined;
   } catch {
-    return { text, stale: age > WRITING };
+    return undefined;
   }
-  const { pid, host, began: since } = owner!;
-  if (host !== hostname()) {
-    return { text, owner, stale: age > SILENCE };
-  }
-  return { text, owner, stale: began(pid) !== since };
 }
 
 /** Takes a stale lock's name away. Where another process was faster, the lock is that one's: it gets its name back. */
 function takeAway(path: string, text: string): void {
-  const aside = `${path}.${process.pid}`;
+  const aside = `${path}.${randomBytes(8).toString('hex')}`;
   try {
     renameSync(path, aside);
   } catch (error) {
@@ -145,30 +175,13 @@ function takeAway(path: string, text: string): void {
   }
 }
 
-function busy(folder: string, path: string, { pid, host }: Owner): InputError {
-  const where = host === hostname() ? '' : ` on ${host}`;
-  return new InputError(`${folder}: process ${pid}${where} is writing it (${path}); wait for its end, or stop it`);
-}
-
-/** When a process began: undefined where it does not run, '' where the system does not say. */
-function began(pid: number): string | undefined {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it runs, as another user's.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') {
-      return undefined;
-    }
-  }
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The fields after the name, which may hold spaces: the state, …, and as the 20th the start in ticks since boot.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended, its parent has only not noticed.
-    return fields[0] === 'Z' ? undefined : fields[19];
-  } catch {
-    return '';
-  }
+function busy(folder: string, path: string, { pid, host, place }: Owner): InputError {
+  const here = host === hostname() && (place === undefined || place === thisProcess().place);
+  const where = host === hostname() ? (here ? '' : ' of another container or start of this machine') : ` on ${host}`;
+  const unsure = here ? '' : '; where it has ended, remove the lock';
+  return new InputError(
+    `${folder}: process ${pid}${where} is writing it (${path}); wait for its end, or stop it${unsure}`,
+  );
 }
 
 /** Touches the lock as long as it is held; returns what gives it up, and the empty folders up to `top` with it. */

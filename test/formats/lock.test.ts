@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { lockFolder } from '../../src/formats/lock.js';
+import { thisProcess } from '../../src/formats/process.js';
 import { temporaryFolder } from '../training/tiny.js';
 
 const folder = temporaryFolder();
@@ -55,4 +56,29 @@ test('the lock of a process that has ended is taken over, also where its number 
   const reused = JSON.stringify({ pid: process.ppid, host: hostname(), began: 'at another time' });
   (await lockFolder(lockedFolder('reused', reused)))();
   (await lockFolder(lockedFolder('never written', '', 1)))();
+});
+
+test('a process of another container holds its lock, though host and number are the same', async () => {
+  const { pid, began } = thisProcess();
+  const text = JSON.stringify({ pid, host: hostname(), began, place: '0123456789' });
+  await expect(lockFolder(lockedFolder('container', text, 10))).rejects.toThrow(
+    `process ${pid} of another container or start of this machine is writing it`,
+  );
+  (await lockFolder(lockedFolder('silent container', text, 20)))();
+});
+
+test.each(['', 'null', '5', '[]', '{}', '{"pid":1}'])(
+  'a lock that says %j is taken over, also one dated in the future',
+  async (text) => {
+    (await lockFolder(lockedFolder(`past ${text}`, text, 1)))();
+    (await lockFolder(lockedFolder(`future ${text}`, text, -1000)))();
+  },
+);
+
+test('a folder in the place of the lock is named', async () => {
+  const run = join(folder, 'folder for a lock');
+  mkdirSync(join(run, '.lock'), { recursive: true });
+  await expect(lockFolder(run)).rejects.toThrow(
+    `${run}/.lock: it is a folder, where a lock is to be written; remove it`,
+  );
 });

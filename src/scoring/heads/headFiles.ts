@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
-import { syncFolder, writeFileAtomic } from '../../formats/atomicFile.js';
+import { writeFileAtomic } from '../../formats/atomicFile.js';
+import { AtomicFolder } from '../../formats/atomicFolder.js';
 import { readSafetensors, type WritableTensor, writeSafetensors } from '../../formats/safetensors.js';
 import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
@@ -39,12 +40,20 @@ export interface HeadDescription {
   /** What a classification head tells, and its classes; absent for a head that predicts an assay. */
   task?: Classification;
   classes?: string[];
+  /** Names of its weights and of its own model in the folder; absent where they are the usual ones. */
+  files?: HeadNames;
+}
+
+interface HeadNames {
+  weights: string;
+  /** The model of a head whose layers were trained. */
+  model: string;
 }
 
 const JSON_NAME = 'head.json';
-const WEIGHTS = 'head.safetensors';
-/** The model of a head whose layers were trained. */
-const TUNED = 'model';
+const USUAL: HeadNames = { weights: 'head.safetensors', model: 'model' };
+/** Other names: a head that replaces one lies beside it until `head.json` names the new one. */
+const REPLACING = /^(head-[0-9a-f]{12}\.safetensors|model-[0-9a-f]{12})$/;
 
 /** A digest of a model folder's configuration and weights. */
 export async function modelDigest(folder: string): Promise<string> {
@@ -59,8 +68,8 @@ export async function modelDigest(folder: string): Promise<string> {
 
 /**
  * Saves a head as a folder: `head.json`, `head.safetensors`, and `model/` where the model's layers were trained too.
- * The models it stands on are named, not copied. A head that was there before is replaced: it is none until the new one
- * is whole.
+ * The models it stands on are named, not copied. A head that was there before is replaced: the new one lies beside it,
+ * under names of its own, until `head.json` names that, so that the folder holds the one or the other at any moment.
  *
  * @throws InputError where the place of its own model is that of a model it stands on
  */
@@ -100,22 +109,11 @@ export async function saveHead(
     task,
     classes,
   };
-  // head.json goes first and comes back last: a head half old and half new never reads as one.
-  const jsonPath = join(folder, JSON_NAME);
-  const before = existsSync(jsonPath) ? readFileSync(jsonPath, 'utf8') : undefined;
-  rmSync(jsonPath, { force: true });
-  await syncFolder(folder);
-  if (!tuned && before !== undefined && hasTunedModel(before)) {
-    rmSync(join(folder, TUNED), { recursive: true, force: true });
-  }
   const tensors = new Map<string, WritableTensor>();
   if (head.method === 'fine-tune') {
     Object.assign(description, { loss: head.loss, scale: head.scale, prior: head.prior });
     for (const name of ['weights', 'bias'] as const) {
       tensors.set(name, { shape: [...head[name].shape], data: (await head[name].data()) as Float32Array });
-    }
-    if (tuned) {
-      await saveModel(head.model, join(folder, TUNED));
     }
   } else {
     description.alpha = head.alpha;
@@ -126,8 +124,53 @@ export async function saveHead(
     add('coefficients', coefficients);
     add('intercept', [intercept]);
   }
-  await writeSafetensors(join(folder, WEIGHTS), tensors);
+  const jsonPath = join(folder, JSON_NAME);
+  const before = existsSync(jsonPath) ? readFileSync(jsonPath, 'utf8') : undefined;
+  if (before !== undefined) {
+    description.files = replacingNames(description, tensors);
+  }
+  const { weights, model } = description.files ?? USUAL;
+  await writeSafetensors(join(folder, weights), tensors);
+  if (tuned) {
+    await saveTuned(head.model, join(folder, model), before !== undefined);
+  }
   await writeFileAtomic(jsonPath, `${JSON.stringify(description, null, 2)}\n`);
+  removeReplaced(folder, before, [weights, ...(tuned ? [model] : [])]);
+}
+
+/** Names that follow from what is saved: saving it again, after a stop, writes the same ones. */
+function replacingNames(description: HeadDescription, tensors: ReadonlyMap<string, WritableTensor>): HeadNames {
+  const hash = createHash('sha256').update(JSON.stringify(description));
+  for (const { data } of tensors.values()) {
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  const digest = hash.digest('hex').slice(0, 12);
+  return { weights: `head-${digest}.safetensors`, model: `model-${digest}` };
+}
+
+async function saveTuned(model: LanguageModel, folder: string, atomic: boolean): Promise<void> {
+  if (!atomic) {
+    await saveModel(model, folder);
+    return;
+  }
+  const unfinished = await AtomicFolder.create(folder);
+  try {
+    await saveModel(model, unfinished.path);
+    await unfinished.commit({ replace: true });
+  } catch (error) {
+    await unfinished.discard();
+    throw error;
+  }
+}
+
+/** Removes the files of the head that was there before, and those that one that was not finished left. */
+function removeReplaced(folder: string, before: string | undefined, kept: readonly string[]): void {
+  const old = before === undefined ? [] : filesOf(before);
+  for (const name of new Set([...old, ...readdirSync(folder).filter((file) => REPLACING.test(file))])) {
+    if (!kept.includes(name)) {
+      rmSync(join(folder, name), { recursive: true, force: true });
+    }
+  }
 }
 
 /** The settings with `VariantFeatures`' default. */
@@ -135,14 +178,19 @@ function scoringOf({ scheme, maskTogether, indels, perResidue, window }: HeadSco
   return { scheme, maskTogether, indels: indels ?? 'single-pass', perResidue, window };
 }
 
-/** Whether the head that a `head.json` describes has a model of its own beside it. */
-function hasTunedModel(json: string): boolean {
+/** The files that a `head.json` names. */
+function filesOf(json: string): string[] {
   try {
-    const { method, tuned } = JSON.parse(json) as HeadDescription;
-    return method === 'fine-tune' && tuned !== false;
+    const description = JSON.parse(json) as HeadDescription;
+    const { weights, model } = namesOf(description);
+    return description.method === 'fine-tune' && description.tuned !== false ? [weights, model] : [weights];
   } catch {
-    return false;
+    return [];
   }
+}
+
+function namesOf({ files }: HeadDescription): HeadNames {
+  return files && REPLACING.test(files.weights) && REPLACING.test(files.model) ? files : USUAL;
 }
 
 /**
@@ -150,8 +198,10 @@ function hasTunedModel(json: string): boolean {
  * @throws InputError naming the model in the way
  */
 export function checkHeadFolder(folder: string, models: readonly string[]): void {
-  const own = resolve(folder, TUNED);
-  const inTheWay = models.find((model) => resolve(model) === own);
+  const inTheWay = models.find((model) => {
+    const [parent, name] = [dirname(resolve(model)), basename(resolve(model))];
+    return parent === resolve(folder) && (name === USUAL.model || REPLACING.test(name));
+  });
   if (inTheWay === undefined) {
     return;
   }
@@ -218,11 +268,12 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
         );
       }
     }
-    const { tensors } = readSafetensors(join(folder, WEIGHTS));
+    const names = namesOf(description);
+    const { tensors } = readSafetensors(join(folder, names.weights));
     const values = (name: string) => {
       const tensor = tensors.get(name);
       if (!tensor) {
-        throw new InputError(`${join(folder, WEIGHTS)} has no ${name}; train the head anew`);
+        throw new InputError(`${join(folder, names.weights)} has no ${name}; train the head anew`);
       }
       return { shape: tensor.shape, data: tensor.data as Float32Array | Float64Array };
     };
@@ -241,7 +292,7 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
     if (!loss || !LOSSES.includes(loss) || !scale || !prior) {
       throw new InputError(`${path}: not a head of a known format; train it anew`);
     }
-    const tunedFolder = join(folder, TUNED);
+    const tunedFolder = join(folder, names.model);
     // Heads of before `tuned` was written had the model's folder alone to tell.
     if (description.tuned ?? existsSync(tunedFolder)) {
       own = await loadModel(tunedFolder);

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -163,15 +163,25 @@ describe('heads', () => {
     await own.zeroShot();
     const deep = await fitAssayHead('fine-tune', own, rows, measured, { ...settings, layers: 'all' });
     await saveHead(deep, path, { ...about, tuned: true });
+    const deepValues = await predictAssayHead(deep, own);
     (deep as GradientHead).dispose();
     restore();
+    cpSync(path, join(folder, 'half-way'), { recursive: true });
     const shallow = await fitAssayHead('fine-tune', own, rows, measured, { ...settings, layers: 0 });
     await saveHead(shallow, path, about);
     const expected = await predictAssayHead(shallow, own);
     (shallow as GradientHead).dispose();
     const description = JSON.parse(readFileSync(join(path, 'head.json'), 'utf8'));
     expect(description.tuned).toBe(false);
-    expect(existsSync(join(path, 'model'))).toBe(false);
+    expect(readdirSync(path).sort()).toEqual([description.files.weights, 'head.json'].sort());
+    // A stop before head.json is replaced: the new weights lie beside the old head, which is whole.
+    const halfWay = join(folder, 'half-way');
+    cpSync(join(path, description.files.weights), join(halfWay, description.files.weights));
+    const old = await loadHead(halfWay);
+    (await predictAssayHead(old.head, new VariantFeatures(old.models, WILD_TYPE, variants))).forEach((value, i) => {
+      expect(value).toBeCloseTo(deepValues[i], 4);
+    });
+    old.dispose();
     // A model's folder that belongs to no head of this description is not read.
     await saveModel(model, join(path, 'model'));
     const tensors = tf.memory().numTensors;
