@@ -26,6 +26,10 @@ export interface LshOptions {
  * rotation hashes them to buckets; sorted by bucket and position, each chunk attends to itself and the one before;
  * rounds of hashing are combined by their normalisers. A sequence of one chunk has one bucket: exact attention with
  * shared queries and keys. The bucket numbers depend on a sequence's own tokens alone, and padding is sorted last.
+ * Causal, a token's result holds values of no later one, yet changes with them: the number of buckets follows from the
+ * length, and where a chunk ends from all tokens, so that others of the earlier ones fall into it. In new models of two
+ * layers of 64 the states, of unit variance, move by 0.05 to 0.2 on average and by up to 1.8 when 330 tokens are cut to
+ * 20 to 300.
  * @param qkv [B, L, 3 D]: queries, keys (not read) and values, each heads × d
  * @param keep [B, L] 1 for tokens, 0 for padding, which counts nowhere
  * @param rotations R [hashes · b/2, d] for up to b buckets
