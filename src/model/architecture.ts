@@ -1,5 +1,7 @@
 /** What a network is made of, whoever wrote its checkpoint: sizes, and the parts that families differ in. */
 export interface Architecture {
+  /** Tokens of its vocabulary. */
+  tokens: number;
   /** Rows of the embedding, and logits of the head: the tokens, and more where the vocabulary is padded. */
   vocabulary: number;
   layers: number;

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type * as tf from '@tensorflow/tfjs-core';
 import { ALPHABETS, type Alphabet, readVocabulary, writeVocabulary } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
@@ -7,10 +7,13 @@ import { Random } from '../data/random.js';
 import { MODEL_WARNING } from '../data/warnings.js';
 import { ensureEngine } from '../engines/index.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
-import { SafetensorsFile, type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
+import { findWeights, openWeights } from '../formats/openWeights.js';
+import { type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
+import type { Weights } from '../formats/weights.js';
 import { outdated } from './attention/index.js';
 import type { CheckpointFamily } from './checkpoints/family.js';
-import { architectureOf, familyOf, parseConfig } from './checkpoints/index.js';
+import { architectureOf, familyOf, parseFields, recogniseWeights } from './checkpoints/index.js';
+import { joinWeights, viewWeights } from './checkpoints/views.js';
 import { attentionOf, type ModelConfig } from './config.js';
 import { LanguageModel, makeVariable } from './model.js';
 import { type ParameterSpec, parameterSpecs } from './parameters.js';
@@ -20,24 +23,24 @@ const WEIGHTS = 'model.safetensors';
 const VOCABULARY = 'vocab.txt';
 
 /**
- * Loads a model folder, ours or a Hugging Face ESM's: config.json, model.safetensors, vocab.txt. Where no engine runs it
- * starts the default one, which is then the model's `engine`, to stop at the end.
+ * Loads a model, ours or a checkpoint of any family and form that is known: a folder with config.json, weights
+ * (safetensors or PyTorch's, whole or in shards) and vocabulary, or weights that tell their own configuration. Where no
+ * engine runs it starts the default one, which is then the model's `engine`, to stop at the end.
+ * @param place the folder, or the file of weights that come without config.json
  * @throws InputError naming the file, and the tensor where one is missing or of another shape than its configuration
  */
-export async function loadModel(folder: string): Promise<LanguageModel> {
-  const { config, alphabet } = await readModelConfig(folder);
+export async function loadModel(place: string): Promise<LanguageModel> {
+  await ensureEngine();
+  const { config, alphabet, weights } = await openCheckpoint(place);
   const note = outdated(config.attention);
   if (note) {
-    process.emitWarning(`${folder}: ${note}`, MODEL_WARNING);
+    process.emitWarning(`${place}: ${note}`, MODEL_WARNING);
   }
-  await ensureEngine();
-  const file = SafetensorsFile.open(join(folder, WEIGHTS));
   const parameters = new Map<string, tf.Variable>();
   try {
-    const family = familyOf(config.model_type);
-    const names = tensorNames(file, family);
+    const { tensorsOf } = familyOf(config.model_type);
     for (const spec of parameterSpecs(architectureOf(config), attentionOf(config))) {
-      const values = readParameter(file, names, spec, family.tensorsOf(spec));
+      const values = readParameter(weights, spec, tensorsOf(spec));
       if (values) {
         parameters.set(spec.name, makeVariable(values, spec.shape, spec.trainable));
       }
@@ -49,71 +52,95 @@ export async function loadModel(folder: string): Promise<LanguageModel> {
     }
     throw error;
   } finally {
-    file.close();
+    weights.close();
   }
 }
 
 /**
- * What a model folder says of the model without its weights: `config.json`, and the alphabet of `vocab.txt`.
+ * What a model's files say of it without its weights: configuration and alphabet.
  * @throws InputError where one is wrong, or they do not agree
  */
-export async function readModelConfig(folder: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
-  const path = join(folder, CONFIG);
-  if (!existsSync(path)) {
-    throw new InputError(`${folder}: no ${CONFIG} in it: give a model or run folder`);
+export async function readModelConfig(place: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
+  if (existsSync(join(place, CONFIG))) {
+    const { family, config } = readConfigFile(place);
+    return { config, alphabet: await readAlphabet(place, config, family) };
   }
-  const config = parseConfig(readFileSync(path, 'utf8'), path);
+  const { config, alphabet, weights } = await openCheckpoint(place);
+  weights.close();
+  return { config, alphabet };
+}
+
+/** A model's files, open; the tensors go by the names of the family that its configuration names. */
+async function openCheckpoint(place: string): Promise<{ config: ModelConfig; alphabet: Alphabet; weights: Weights }> {
+  const folder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ? place : dirname(place);
+  const described = existsSync(join(place, CONFIG)) ? readConfigFile(place) : undefined;
+  if (!described && folder === place && findWeights(place) === undefined) {
+    throw new InputError(`${place}: no ${CONFIG} in it: give a model or run folder`);
+  }
+  const opened = await openWeights(place);
+  try {
+    let { family, config } = described ?? {};
+    if (!family || !config) {
+      const found = recogniseWeights(opened);
+      family = found.family;
+      config = family.readConfig(found.fields, opened.path);
+    }
+    const alphabet = await readAlphabet(folder, config, family);
+    const beside = family.companions?.(opened.path).filter((path) => existsSync(path)) ?? [];
+    const all = [opened, ...(await Promise.all(beside.map(openWeights)))];
+    const joined = all.length > 1 ? joinWeights(all) : opened;
+    const view = family.view;
+    const weights = view ? viewWeights(joined, (name, shape) => view(name, shape, config)) : joined;
+    return { config, alphabet, weights };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
+
+function readConfigFile(folder: string): { family: CheckpointFamily; config: ModelConfig } {
+  const path = join(folder, CONFIG);
+  const { family, fields } = parseFields(readFileSync(path, 'utf8'), path);
+  return { family, config: family.readConfig(fields, path) };
+}
+
+async function readAlphabet(folder: string, config: ModelConfig, family: CheckpointFamily): Promise<Alphabet> {
   const vocabulary = join(folder, VOCABULARY);
   const named = config.alphabet ?? 'protein';
-  const alphabet = existsSync(vocabulary) ? await readVocabulary(vocabulary) : ALPHABETS[named];
-  if (alphabet.size !== config.vocab_size) {
-    throw new InputError(
-      `${vocabulary}: ${alphabet.size} tokens, but ${CONFIG} says ${config.vocab_size}: copy the model's own`,
-    );
+  const alphabet = existsSync(vocabulary)
+    ? await readVocabulary(vocabulary)
+    : ((await family.readVocabulary?.(folder)) ?? ALPHABETS[named]);
+  const { tokens } = familyOf(config.model_type).architecture(config);
+  if (alphabet.size !== tokens) {
+    throw new InputError(`${vocabulary}: ${alphabet.size} tokens, but ${CONFIG} says ${tokens}: copy the model's own`);
   }
   if (alphabet.name !== named) {
     throw new InputError(
       `${vocabulary}: its alphabet is ${alphabet.name}, but ${CONFIG} says ${named}: copy the model's own`,
     );
   }
-  return { config, alphabet };
-}
-
-/** Where a file has the tensors of a family: its own names by the family's, of which the first counts. */
-function tensorNames(file: SafetensorsFile, { canonical = (name) => name }: CheckpointFamily): Map<string, string> {
-  const names = new Map<string, string>();
-  for (const name of file.names) {
-    const known = canonical(name);
-    if (known === name || !names.has(known)) {
-      names.set(known, name);
-    }
-  }
-  return names;
+  return alphabet;
 }
 
 /** A parameter's values, the tensors that it is made of stacked; undefined where it is optional and absent. */
-function readParameter(
-  file: SafetensorsFile,
-  names: Map<string, string>,
-  spec: ParameterSpec,
-  tensors: string[],
-): Float32Array | undefined {
+function readParameter(weights: Weights, spec: ParameterSpec, tensors: string[]): Float32Array | undefined {
   const shape = [spec.shape[0] / tensors.length, ...spec.shape.slice(1)];
   const size = shape.reduce((product, n) => product * n, 1);
   const values = new Float32Array(size * tensors.length);
-  for (const [part, wanted] of tensors.entries()) {
-    const name = names.get(wanted);
-    if (name === undefined && spec.optional) {
+  for (const [part, name] of tensors.entries()) {
+    const info = weights.info(name);
+    if (!info && spec.optional) {
       return spec.initialise?.(new Random(0));
     }
-    if (name === undefined) {
-      throw new InputError(`${file.path}: tensor '${wanted}' is missing: it does not fit its ${CONFIG}`);
+    if (!info) {
+      throw new InputError(`${weights.path}: tensor '${name}' is missing: it does not fit its ${CONFIG}`);
     }
-    const { shape: found } = file.info(name)!;
-    if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
-      throw new InputError(`${file.path}: tensor '${name}' has shape [${found}], but ${CONFIG} asks for [${shape}]`);
+    if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
+      throw new InputError(
+        `${info.file}: tensor '${name}' has shape [${info.shape}], but ${CONFIG} asks for [${shape}]`,
+      );
     }
-    values.set(file.read(name).data, part * size);
+    weights.read(name, values.subarray(part * size, (part + 1) * size));
   }
   return values;
 }
@@ -144,6 +171,9 @@ export async function saveModel(model: LanguageModel, folder: string): Promise<v
     for (const [part, name] of names.entries()) {
       tensors.set(name, { shape, data: values.slice(part * size, (part + 1) * size) });
     }
+  }
+  for (const [name, text] of Object.entries(family.vocabularyFiles?.(model.alphabet) ?? {})) {
+    await writeFileAtomic(join(folder, name), text);
   }
   await writeVocabulary(join(folder, VOCABULARY), model.alphabet);
   await writeSafetensors(join(folder, WEIGHTS), tensors);

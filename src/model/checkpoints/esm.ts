@@ -12,6 +12,14 @@ export const esm: CheckpointFamily = {
   /** Fields that are left out take Hugging Face's defaults, and without `attention` it is exact attention. */
   readConfig(fields, where) {
     const alphabet = ALPHABET_NAMES.find((known) => known === fields.alphabet);
+    // Before they were in transformers, ESM's uploads said what token dropout keeps, and meant that there is some.
+    const assumed = fields.token_dropout === undefined && typeof fields.encoder_keep_prob === 'number';
+    if (assumed) {
+      process.stderr.write(
+        `warning: ${where}: encoder_keep_prob is ${fields.encoder_keep_prob} and token_dropout is missing: ` +
+          'taken as "token_dropout": true, as ESM-1b and ESM-1v were trained; write it there where that is wrong\n',
+      );
+    }
     const config = {
       model_type: 'esm',
       ...alphabetFields(alphabet),
@@ -21,7 +29,7 @@ export const esm: CheckpointFamily = {
       position_embedding_type: 'absolute',
       tie_word_embeddings: true,
       emb_layer_norm_before: false,
-      token_dropout: false,
+      token_dropout: assumed,
       ...Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)),
       attention: completeAttention({
         kind: EXACT_ATTENTION,
@@ -36,6 +44,7 @@ export const esm: CheckpointFamily = {
 
   architecture: (config): Architecture => ({
     ...ESM_SKELETON,
+    tokens: config.vocab_size,
     vocabulary: config.vocab_size,
     layers: config.num_hidden_layers,
     hidden: config.hidden_size,
@@ -49,15 +58,15 @@ export const esm: CheckpointFamily = {
     maskId: config.mask_token_id,
     embeddingNorm: config.emb_layer_norm_before,
     tokenDropout: config.token_dropout,
+    head: HEADLESS.test(config.architectures?.[0] ?? '') ? 'none' : 'esm',
     tied: config.tie_word_embeddings,
   }),
 
   tensorsOf({ name, parts }) {
-    const layer = /^layers\.(\d+)\.(.+)$/.exec(name);
-    if (!layer) {
+    const { layer: index, rest } = layerName(name);
+    if (index === undefined) {
       return withKind(MODEL, name);
     }
-    const [, index, rest] = layer;
     if (!Object.keys(LAYER).some((part) => rest.startsWith(`${part}.`))) {
       // An attention's own.
       return [`esm.encoder.layer.${index}.attention.self.${rest.slice('attention.'.length)}`];
@@ -67,9 +76,25 @@ export const esm: CheckpointFamily = {
     return (parts === 2 ? [names[0], names[2]] : names).map((part) => `esm.encoder.layer.${index}.${part}`);
   },
 
-  canonical: (tensor) =>
-    tensor.replace(/^esm\.encoder\.layer\.0\.attention\.self\.(?=rotary_embeddings\.inv_freq$)/, 'esm.'),
+  view: (name) => [{ name: plainName(name) }],
 };
+
+/**
+ * A tensor's name as transformers 4 has it. Others leave out the model's prefix (EsmModel) or put one more before it
+ * (DPLM's training runs), call a LayerNorm's weight and bias gamma and beta, and repeat the frequencies in each layer
+ * (transformers 5 literally in `layer.*`).
+ */
+function plainName(name: string): string {
+  return name
+    .replace(/^(net|model)\.(?=esm\.|lm_head\.)/, '')
+    .replace(/^(?=(embeddings|encoder|rotary_embeddings|contact_head)\.)/, 'esm.')
+    .replace(/LayerNorm\.gamma$/, 'LayerNorm.weight')
+    .replace(/LayerNorm\.beta$/, 'LayerNorm.bias')
+    .replace(/^esm\.encoder\.layer\.(\d+|\*)\.attention\.self\.(?=rotary_embeddings\.inv_freq$)/, 'esm.');
+}
+
+/** Hugging Face's classes of models without a language-model head. */
+const HEADLESS = /(Model|ForSequenceClassification|ForTokenClassification)$/;
 
 /** What the parts of a model are called in a checkpoint; `weight` and `bias` follow where ours have them. */
 const MODEL: Record<string, string[]> = {
@@ -93,6 +118,12 @@ const LAYER: Record<string, string[]> = {
   'feedForward.up': ['intermediate.dense'],
   'feedForward.down': ['output.dense'],
 };
+
+/** A parameter's layer, and its name there; of one outside the layers its name alone. */
+export function layerName(parameter: string): { layer?: string; rest: string } {
+  const found = /^layers\.(\d+)\.(.+)$/.exec(parameter);
+  return found ? { layer: found[1], rest: found[2] } : { rest: parameter };
+}
 
 /** A parameter's names by that of its part. */
 function withKind(table: Record<string, string[]>, parameter: string): string[] {

@@ -1,10 +1,17 @@
 import { InputError } from '../../data/errors.js';
+import type { Weights } from '../../formats/weights.js';
 import type { Architecture } from '../architecture.js';
 import type { ModelConfig } from '../config.js';
+import { amplify } from './amplify.js';
 import { esm } from './esm.js';
+import { esmC } from './esmC.js';
+import { fairEsm } from './fairEsm.js';
 import type { CheckpointFamily } from './family.js';
+import { nvEsm } from './nvEsm.js';
 
 const families = new Map<string, CheckpointFamily>();
+/** Those whose files may come without a config.json. */
+const recognisers: CheckpointFamily[] = [];
 
 /**
  * Makes a family of checkpoints known: folders whose config.json has one of its `model_type`s are loaded and saved.
@@ -18,9 +25,30 @@ export function registerFamily(family: CheckpointFamily): void {
   for (const name of family.modelTypes) {
     families.set(name, family);
   }
+  if (family.recognise) {
+    recognisers.push(family);
+  }
 }
 
 registerFamily(esm);
+registerFamily(fairEsm);
+registerFamily(nvEsm);
+registerFamily(esmC);
+registerFamily(amplify);
+
+/**
+ * The family of weights that come without config.json, and what would stand there.
+ * @throws InputError where it is none that we know
+ */
+export function recogniseWeights(weights: Weights): { family: CheckpointFamily; fields: Record<string, unknown> } {
+  for (const family of recognisers) {
+    const fields = family.recognise?.(weights);
+    if (fields) {
+      return { family, fields };
+    }
+  }
+  throw new InputError(`${weights.path}: no config.json beside it, and its tensors are of no family known: give both`);
+}
 
 /** The family of a `model_type`, that of ESM where none is said. Throws InputError where it is unknown. */
 export function familyOf(modelType: unknown = 'esm', where = 'config.json'): CheckpointFamily {
@@ -43,6 +71,15 @@ export function architectureOf(config: ModelConfig): Architecture {
  * @throws InputError naming the field and its value
  */
 export function parseConfig(text: string, where: string): ModelConfig {
+  const { family, fields } = parseFields(text, where);
+  return family.readConfig(fields, where);
+}
+
+/** The fields of a config.json, and the family that it is of. Throws as `parseConfig` does. */
+export function parseFields(
+  text: string,
+  where: string,
+): { family: CheckpointFamily; fields: Record<string, unknown> } {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -53,7 +90,7 @@ export function parseConfig(text: string, where: string): ModelConfig {
     throw new InputError(`${where}: not a JSON object: give a model's config.json`);
   }
   const fields = json as Record<string, unknown>;
-  return familyOf(fields.model_type ?? undefined, where).readConfig(fields, where);
+  return { family: familyOf(fields.model_type ?? undefined, where), fields };
 }
 
 /** A configuration once more through the eyes of its family, after changes: completed and checked. */
