@@ -1,4 +1,5 @@
 import { ALPHABET_NAMES } from '../../data/alphabet.js';
+import { MODEL_WARNING } from '../../data/warnings.js';
 import { type Architecture, ESM_SKELETON } from '../architecture.js';
 import { completeAttention, EXACT_ATTENTION } from '../attention/index.js';
 import type { AttentionConfig } from '../attention/options.js';
@@ -15,9 +16,10 @@ export const esm: CheckpointFamily = {
     // Before they were in transformers, ESM's uploads said what token dropout keeps, and meant that there is some.
     const assumed = fields.token_dropout === undefined && typeof fields.encoder_keep_prob === 'number';
     if (assumed) {
-      process.stderr.write(
-        `warning: ${where}: encoder_keep_prob is ${fields.encoder_keep_prob} and token_dropout is missing: ` +
-          'taken as "token_dropout": true, as ESM-1b and ESM-1v were trained; write it there where that is wrong\n',
+      process.emitWarning(
+        `${where}: encoder_keep_prob is ${fields.encoder_keep_prob} and token_dropout is missing: ` +
+          'taken as "token_dropout": true, as ESM-1b and ESM-1v were trained; write it there where that is wrong',
+        MODEL_WARNING,
       );
     }
     const config = {

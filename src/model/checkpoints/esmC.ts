@@ -1,4 +1,5 @@
 import { Alphabet, PROTEIN } from '../../data/alphabet.js';
+import { MODEL_WARNING } from '../../data/warnings.js';
 import type { Weights } from '../../formats/weights.js';
 import { ESM_SKELETON } from '../architecture.js';
 import { completeAttention, EXACT_ATTENTION } from '../attention/index.js';
@@ -112,8 +113,9 @@ export const esmC: CheckpointFamily = {
 function headsOf({ path }: Weights, width: number): number {
   const size = width >= 640 ? 64 : 16;
   if (size !== 64) {
-    process.stderr.write(
-      `warning: ${path}: its heads are taken as ${size} wide; a config.json with n_heads would say\n`,
+    process.emitWarning(
+      `${path}: its heads are taken as ${size} wide; a config.json with n_heads would say`,
+      MODEL_WARNING,
     );
   }
   return width / size;
