@@ -47,6 +47,8 @@ export interface DataOptions {
   validationFraction?: number;
   testFraction?: number;
   holdout?: string[];
+  clusters?: string;
+  clusterWeights?: boolean;
   invalid: InvalidLetters;
   nucleotides?: boolean;
   strict?: boolean;
@@ -60,7 +62,15 @@ export function addDataOptions(command: Command): Command {
     .option('--test-fraction <x>', 'share of the sequences for test, by hash (default: 0.05)', fraction)
     .option(
       '--holdout <names...>',
-      'identifiers, families (a.4.5, OX=9606) or files of them, kept out as the ood split',
+      'identifiers, families (a.4.5, OX=9606), files of them or of clusters, kept out as the ood split',
+    )
+    .option(
+      '--clusters <file>',
+      "clusters of the sequences (MMseqs2's _cluster.tsv, CD-HIT's .clstr): splits and --holdout take them whole",
+    )
+    .option(
+      '--cluster-weights',
+      'with --clusters: training draws one member of each cluster an epoch (weight 1 / size)',
     )
     .addOption(
       new Option(
@@ -90,11 +100,14 @@ export function alphabetOption(): Option {
 
 /** The flags of `DataOptions` that ask for something: `--invalid error`, which is the default, does not. */
 export function givenDataOptions(options: DataOptions): string[] {
-  const { cut, lines, validationFraction, testFraction, holdout, invalid, nucleotides, strict } = options;
+  const { cut, lines, validationFraction, testFraction, holdout, clusters, clusterWeights } = options;
+  const { invalid, nucleotides, strict } = options;
   const values = {
     '--validation-fraction': validationFraction,
     '--test-fraction': testFraction,
     '--holdout': holdout,
+    '--clusters': clusters,
+    '--cluster-weights': clusterWeights,
     '--invalid': invalid === 'error' ? undefined : invalid,
     '--nucleotides': nucleotides,
     '--cut': cut,
@@ -109,14 +122,31 @@ export function givenDataOptions(options: DataOptions): string[] {
  * @throws UsageError for an option that the alphabet has no use for
  */
 export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'protein'): SplitOptions {
-  const { validationFraction: validation, testFraction: test, holdout, invalid, nucleotides, cut, lines } = options;
+  const { validationFraction: validation, testFraction: test, holdout, clusters, clusterWeights } = options;
+  const { invalid, nucleotides, cut, lines } = options;
+  if (clusterWeights && clusters === undefined) {
+    throw new UsageError('--cluster-weights needs --clusters FILE');
+  }
+  if (clusters !== undefined && alphabet === 'bytes') {
+    throw new UsageError('--clusters is about sequences; leave it out with --alphabet bytes');
+  }
   if (lines && alphabet !== 'bytes') {
     throw new UsageError('--lines is for --alphabet bytes; FASTA has records');
   }
   if (nucleotides && alphabet !== 'protein') {
     throw new UsageError(`--nucleotides is about proteins; leave it out with --alphabet ${alphabet}`);
   }
-  return { fractions: { validation, test }, holdout, alphabet, invalid, nucleotides, cut, lines };
+  return {
+    fractions: { validation, test },
+    holdout,
+    clusters,
+    clusterWeights,
+    alphabet,
+    invalid,
+    nucleotides,
+    cut,
+    lines,
+  };
 }
 
 interface BuildOptions extends DataOptions, CommonOptions {
@@ -141,6 +171,7 @@ function buildCommand(): Command {
     command,
     'protein-lm data build uniref50.fasta.gz --out uniref50.tokens --validation-fraction 0.001 --test-fraction 0.001',
     'protein-lm data build scop.fasta --out scop.tokens --holdout a.4.5 c.37.1',
+    'protein-lm data build proteins.fasta --clusters proteins_cluster.tsv --cluster-weights --out proteins.tokens',
     'protein-lm data build --alphabet nucleotide genome.fna.gz --out genome.tokens --holdout chr21',
     'protein-lm data build --alphabet bytes books/ --out books.tokens',
     'zstd -dc proteins.fasta.zst | protein-lm data build - --out proteins.tokens',

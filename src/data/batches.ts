@@ -83,6 +83,23 @@ export function trainingBatches(
   return options.mode === 'packed' ? packedBatches(source, options, cursor) : singleBatches(source, options, cursor);
 }
 
+/** The sequences of an epoch in its order: all, or of each cluster one that the seed and the epoch draw. */
+function epochOrder(source: SequenceSource, seed: number, epoch: number): { size: number; at(i: number): number } {
+  const { groups } = source;
+  if (!groups) {
+    return new Permutation(source.size, seed, epoch);
+  }
+  const order = new Permutation(groups.length, seed, epoch);
+  return {
+    size: groups.length,
+    at(i) {
+      const group = order.at(i);
+      const members = groups[group];
+      return members[new Random(seed, epoch, group, 2).int(members.length)];
+    },
+  };
+}
+
 function* singleBatches(
   source: SequenceSource,
   options: TrainingBatchOptions,
@@ -92,9 +109,9 @@ function* singleBatches(
   const objective = trainingObjective(options);
   let { epoch, index, offset } = cursor;
   for (; ; epoch++, index = 0) {
-    const order = new Permutation(source.size, seed, epoch);
-    for (; index < source.size; index += poolSize, offset = 0) {
-      const pool = Array.from({ length: Math.min(poolSize, source.size - index) }, (_, i) => order.at(index + i));
+    const order = epochOrder(source, seed, epoch);
+    for (; index < order.size; index += poolSize, offset = 0) {
+      const pool = Array.from({ length: Math.min(poolSize, order.size - index) }, (_, i) => order.at(index + i));
       const batches = bucketed(
         pool,
         (i) => Math.min(source.length(i) + 2, length),
@@ -113,7 +130,7 @@ function* singleBatches(
           ...stack(rows, rowLength, options.alphabet),
           cursor: next
             ? { epoch, index, offset: offset + 1 }
-            : index + poolSize < source.size
+            : index + poolSize < order.size
               ? { epoch, index: index + poolSize, offset: 0 }
               : { epoch: epoch + 1, index: 0, offset: 0 },
         };
@@ -131,7 +148,7 @@ function* packedBatches(
   const objective = trainingObjective(options);
   const rowCount = rowsPerBatch(length, options);
   let { epoch, index, offset } = cursor;
-  let order = new Permutation(source.size, seed, epoch);
+  let order = epochOrder(source, seed, epoch);
   let sequence = order.at(index);
   // Joined with <eos>: each sequence comes without its <cls>.
   let tokens = source.tokens(sequence).subarray(1);
@@ -150,9 +167,9 @@ function* packedBatches(
           continue;
         }
         offset = 0;
-        if (++index === source.size) {
+        if (++index === order.size) {
           index = 0;
-          order = new Permutation(source.size, seed, ++epoch);
+          order = epochOrder(source, seed, ++epoch);
         }
         sequence = order.at(index);
         tokens = source.tokens(sequence).subarray(1);

@@ -9,6 +9,7 @@ import { AtomicFolder, recoverFolder } from '../formats/atomicFolder.js';
 import { isDiskFull, writeError } from '../formats/fileErrors.js';
 import { ALPHABETS, type Alphabet } from './alphabet.js';
 import { type FileSource, sourceName } from './byteStream.js';
+import { Clusters } from './clusters.js';
 import { DuplicateFinder } from './duplicates.js';
 import { InputError } from './errors.js';
 import type { FastaSource } from './fasta.js';
@@ -36,6 +37,13 @@ export interface SplitOptions extends Pick<ReadingOptions, 'alphabet' | 'cut' | 
   splitSeed?: number;
   /** Identifiers, families, or files of them for the `ood` split, of bytes the files' paths: see `Holdout`. */
   holdout?: readonly string[];
+  /**
+   * A file of clusters (MMseqs2's `_cluster.tsv`, CD-HIT's `.clstr`) of the sequences: splits then go by the hash of a
+   * cluster's name, so that homologues share one, and what `holdout` names is held out with its whole cluster.
+   */
+  clusters?: string;
+  /** With `clusters`: training draws one member of each cluster an epoch, so that a sequence weighs 1 / size. */
+  clusterWeights?: boolean;
 }
 
 export interface BuildOptions extends SplitOptions {
@@ -73,7 +81,7 @@ const PLACES = 2 ** 48;
  * validation, below `validation + test` for test, else for training. So equal sequences share a split, and a sequence
  * stays in its split when others are added. Where there are no more than 1,000 sequences, the smallest hashes are taken
  * instead, so that validation (2 different sequences or more) and test (3 or more) are never empty. What `holdout`
- * names is for `ood`, with every sequence that equals one of those.
+ * names is for `ood`, with every sequence that equals one of those. With `clusters` the hash is of the cluster's name.
  *
  * Equal sequences are all kept, and counted in the manifest; identifiers that come twice are kept with a warning.
  */
@@ -100,19 +108,28 @@ export async function buildStore(
     await mkdir(scratch);
     const builder = new StoreBuilder(temporary, scratch, fractions, splitSeed, options);
     const { alphabet } = builder;
+    const clusters = options.clusters === undefined ? undefined : await Clusters.read(options.clusters);
+    if (options.clusterWeights && !clusters) {
+      throw new InputError('weights by cluster need clusters; name their file');
+    }
     const names = options.holdout ?? [];
     const holdout = alphabet.name === 'bytes' ? Holdout.ofPaths(names) : await Holdout.read(names);
     let all = inputFiles(sources, alphabet.name);
-    const heldOut = new Set<number>();
+    const heldOut: HeldOut = { sequences: new Set(), clusters: new Set() };
     if (!holdout.isEmpty) {
       all = await Promise.all(all.map((source, i) => spool(source, join(scratch, `source-${i}`))));
       // Which sequences are held out must be known before the first one that equals one of them is placed.
       for await (const record of readSequences(all, { ...options, warnings: new Warnings(), onBytes: undefined })) {
         options.signal?.throwIfAborted();
-        if (holdout.matches(record.description)) {
-          heldOut.add(hash53(stored(alphabet, record.sequence)));
+        const where = whereOf(record);
+        if (holdout.matches(record.description, where)) {
+          heldOut.sequences.add(hash53(stored(alphabet, record.sequence)));
+          if (clusters) {
+            heldOut.clusters.add(clusters.of(record.description, where));
+          }
         }
       }
+      holdout.checkClusters();
       for (const entry of holdout.unmatched()) {
         warnings.add('nothing to hold out has this name', entry);
       }
@@ -128,15 +145,19 @@ export async function buildStore(
     };
     for await (const record of readSequences(all, { ...options, warnings, onBytes })) {
       options.signal?.throwIfAborted();
-      builder.add(record, heldOut);
+      builder.add(record, heldOut, clusters);
     }
+    clusters?.checkMatched();
     options.signal?.throwIfAborted();
     if (builder.sequences === 0) {
       const question = alphabet.name === 'bytes' ? 'it is empty' : 'is it a FASTA file?';
       throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; ${question}`);
     }
     progress();
-    const manifest = builder.finish(holdout.given);
+    const manifest = builder.finish(
+      holdout.given,
+      clusters && { file: options.clusters!, count: clusters.size, weighted: options.clusterWeights === true },
+    );
     // The identifiers are compared once they can be read back: hashes alone may be equal by chance.
     const save = () => writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
     await save();
@@ -160,6 +181,16 @@ function checkFractions(given: BuildOptions['fractions'] = {}): { validation: nu
     );
   }
   return { validation, test };
+}
+
+/** What is held out: sequences by their hash, and clusters by their number. */
+interface HeldOut {
+  sequences: Set<number>;
+  clusters: Set<number>;
+}
+
+function whereOf({ file, line, id }: SequenceRecord): string {
+  return `${file}:${line}, record ${id}`;
 }
 
 /** Size of the files together; undefined where one is a stream or missing. */
@@ -201,6 +232,15 @@ function stored(alphabet: Alphabet, sequence: string): Uint8Array {
     : (alphabet.encodeResidues(sequence) as Uint8Array);
 }
 
+/** A sequence on its way into a split, and what the split follows from: its residues, or the name of its cluster. */
+interface Entry {
+  id: string;
+  tokens: Uint8Array;
+  key: Uint8Array;
+  heldOut: boolean;
+  cluster?: number;
+}
+
 class StoreBuilder {
   sequences = 0;
   residues = 0;
@@ -214,7 +254,7 @@ class StoreBuilder {
   private readonly equalNames: DuplicateFinder;
   private readonly equalSequences: DuplicateFinder;
   /** The first sequences, until it is known that there are enough to split by hash. */
-  private waiting: { id: string; tokens: Uint8Array; heldOut: boolean }[] | undefined = [];
+  private waiting: Entry[] | undefined = [];
 
   constructor(
     folder: string,
@@ -239,7 +279,8 @@ class StoreBuilder {
     this.equalSequences = new DuplicateFinder(scratch, 'sequences');
   }
 
-  add({ id, sequence, file }: SequenceRecord, heldOut: ReadonlySet<number>): void {
+  add(record: SequenceRecord, heldOut: HeldOut, clusters?: Clusters): void {
+    const { id, sequence, file } = record;
     const tokens = stored(this.alphabet, sequence);
     this.sequences++;
     this.residues += tokens.length;
@@ -249,57 +290,61 @@ class StoreBuilder {
     this.sources.set(file, source);
     const hash = hash53(tokens);
     this.equalSequences.add(hash, this.sequences);
-    const entry = { id, tokens, heldOut: heldOut.has(hash) };
+    const cluster = clusters?.of(record.description, whereOf(record));
+    const entry: Entry = {
+      id,
+      tokens,
+      key: clusters && cluster !== undefined ? Buffer.from(clusters.nameOf(cluster)) : tokens,
+      heldOut: heldOut.sequences.has(hash) || (cluster !== undefined && heldOut.clusters.has(cluster)),
+      cluster,
+    };
     if (this.waiting === undefined) {
-      this.write(entry, this.splitByHash(entry.tokens));
+      this.write(entry, this.splitByHash(entry.key));
     } else {
       this.waiting.push(entry);
       if (this.waiting.length > RANKED) {
-        this.place((tokens) => this.splitByHash(tokens));
+        this.place((key) => this.splitByHash(key));
       }
     }
   }
 
   /** Writes those that wait. */
-  private place(splitOf: (tokens: Uint8Array) => SplitName): void {
+  private place(splitOf: (key: Uint8Array) => SplitName): void {
     const waiting = this.waiting ?? [];
     this.waiting = undefined;
     for (const entry of waiting) {
-      this.write(entry, splitOf(entry.tokens));
+      this.write(entry, splitOf(entry.key));
     }
   }
 
-  private write(
-    { id, tokens, heldOut }: { id: string; tokens: Uint8Array; heldOut: boolean },
-    byHash: SplitName,
-  ): void {
+  private write({ id, tokens, heldOut, cluster }: Entry, byHash: SplitName): void {
     const split = heldOut ? 'ood' : byHash;
     const name = Buffer.from(id, 'utf8');
-    const index = this.writers[split].add(tokens, name);
+    const index = this.writers[split].add(tokens, name, cluster);
     this.equalNames.add(hash53(name), SPLITS.indexOf(split) * PLACES + index);
   }
 
-  private splitByHash(tokens: Uint8Array): SplitName {
+  private splitByHash(key: Uint8Array): SplitName {
     const { validation, test } = this.fractions;
-    const u = hash32(tokens, this.splitSeed) / 2 ** 32;
+    const u = hash32(key, this.splitSeed) / 2 ** 32;
     return u < validation ? 'validation' : u < validation + test ? 'test' : 'train';
   }
 
   /** The splits of few sequences: the smallest hashes are for validation, the next for test. */
-  private splitByRank(): (tokens: Uint8Array) => SplitName {
+  private splitByRank(): (key: Uint8Array) => SplitName {
     const candidates = (this.waiting ?? []).filter(({ heldOut }) => !heldOut);
-    const hashes = [...new Set(candidates.map(({ tokens }) => hash32(tokens, this.splitSeed)))].sort((a, b) => a - b);
+    const hashes = [...new Set(candidates.map(({ key }) => hash32(key, this.splitSeed)))].sort((a, b) => a - b);
     const share = (fraction: number, most: number) => Math.max(0, Math.min(Math.ceil(fraction * hashes.length), most));
     const validation = share(this.fractions.validation, hashes.length - 1);
     const test = share(this.fractions.test, hashes.length - 1 - validation);
     const rank = new Map(hashes.map((hash, i) => [hash, i]));
-    return (tokens) => {
-      const i = rank.get(hash32(tokens, this.splitSeed)) ?? hashes.length;
+    return (key) => {
+      const i = rank.get(hash32(key, this.splitSeed)) ?? hashes.length;
       return i < validation ? 'validation' : i < validation + test ? 'test' : 'train';
     };
   }
 
-  finish(holdout: string[]): StoreManifest {
+  finish(holdout: string[], clusters?: StoreManifest['clusters']): StoreManifest {
     if (this.waiting) {
       this.place(this.splitByRank());
     }
@@ -322,6 +367,7 @@ class StoreBuilder {
       fractions: this.fractions,
       splitSeed: this.splitSeed,
       holdout,
+      ...(clusters && { clusters }),
       sources: [...this.sources].map(([file, counts]) => ({ file, ...counts })),
       warnings: {},
     };
@@ -362,7 +408,12 @@ class SplitWriter {
   private residues = 0;
   private longest = 0;
   private shard:
-    | { name: string; sequences: number; files: Record<(typeof SHARD_FILES)[number], HashedFile> }
+    | {
+        name: string;
+        sequences: number;
+        files: Record<(typeof SHARD_FILES)[number], HashedFile>;
+        clusters?: HashedFile;
+      }
     | undefined;
 
   constructor(folder: string, split: SplitName, shardBytes: number, alphabet: Alphabet) {
@@ -373,12 +424,18 @@ class SplitWriter {
   }
 
   /** Appends a sequence and returns its index in the split. */
-  add(tokens: Uint8Array, name: Uint8Array): number {
+  add(tokens: Uint8Array, name: Uint8Array, cluster?: number): number {
     this.shard ??= this.open();
     const { files } = this.shard;
     this.writeEntry();
     files.tokens.write(tokens);
     files.names.write(name);
+    if (cluster !== undefined) {
+      this.shard.clusters ??= new HashedFile(join(this.folder, `${this.shard.name}.clusters`));
+      const number = Buffer.allocUnsafe(4);
+      number.writeUInt32LE(cluster);
+      this.shard.clusters.write(number);
+    }
     this.shard.sequences++;
     this.residues += tokens.length;
     this.longest = Math.max(this.longest, tokens.length);
@@ -427,10 +484,15 @@ class SplitWriter {
     if (!this.shard) {
       return;
     }
-    const { name, sequences, files } = this.shard;
+    const { name, sequences, files, clusters } = this.shard;
     this.writeEntry();
     const bytes = { tokens: files.tokens.length, index: files.index.length, names: files.names.length };
-    const sha256 = { tokens: files.tokens.close(), index: files.index.close(), names: files.names.close() };
+    const sha256 = {
+      tokens: files.tokens.close(),
+      index: files.index.close(),
+      names: files.names.close(),
+      ...(clusters && { clusters: clusters.close() }),
+    };
     this.shards.push({ name, sequences, residues: bytes.tokens, bytes, sha256 });
     this.shard = undefined;
   }

@@ -123,11 +123,15 @@ async function key(files: Exclude<FileSource, Readable>[], options: BuildOptions
   const { validation, test } = fractions;
   const hash = createHash('sha256');
   const { shardBytes } = options;
-  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes };
+  const { clusters, clusterWeights } = options;
+  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes, clusterWeights };
   hash.update(JSON.stringify({ ...settings, alphabet, cut: cutOf(options), lines }));
   for (const file of files) {
     const name = isBytes ? ` ${JSON.stringify(sourceName(file))}` : '';
     hash.update(`file ${await sha256(typeof file === 'string' ? file : file.path)}${name}\n`);
+  }
+  if (clusters !== undefined) {
+    hash.update(`clusters ${await sha256(clusters)}\n`);
   }
   for (const item of holdout) {
     hash.update(`holdout ${!isBytes && existsSync(item) ? await sha256(item) : item}\n`);

@@ -23,7 +23,7 @@ const GREATER = 62;
 
 /** One record of a FASTA file, as Biopython's `SeqIO.parse(…, 'fasta')` gives it. */
 export class FastaRecord {
-  /** The header's first word; empty where the header is. */
+  /** The header's first word, of NCBI's joined titles the first one's; empty where the header is. */
   readonly id: string;
   /** The whole header after `>`, the identifier included. */
   readonly description: string;

@@ -10,6 +10,11 @@ export interface SequenceSource {
   tokens(i: number): Tokens;
   /** Identifier of sequence i. */
   name(i: number): string;
+  /**
+   * Indices of the sequences by cluster, where training shall draw one of each an epoch, as ESM-2 did of UniRef50's: a
+   * sequence then weighs 1 / size of its cluster. Undefined where all are drawn.
+   */
+  readonly groups?: readonly Uint32Array[];
 }
 
 /** Sequences that are in memory, for example those of a small FASTA file, as a source of batches. */

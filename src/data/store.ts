@@ -21,8 +21,8 @@ export interface ShardManifest {
   residues: number;
   /** Bytes of each file. */
   bytes: Record<(typeof SHARD_FILES)[number], number>;
-  /** Checksum of each file. */
-  sha256: Record<(typeof SHARD_FILES)[number], string>;
+  /** Checksum of each file; of `NAME.clusters` where the store has clusters. */
+  sha256: Record<(typeof SHARD_FILES)[number], string> & { clusters?: string };
 }
 
 export interface SplitManifest {
@@ -63,6 +63,11 @@ export interface StoreManifest {
   splitSeed: number;
   /** What `--holdout` was given. */
   holdout: string[];
+  /**
+   * Clusters that the splits go by: their file, how many, and whether training draws one member of each. `NAME.clusters`
+   * of a shard then has the cluster of each sequence, a little-endian uint32.
+   */
+  clusters?: { file: string; count: number; weighted: boolean };
   sources: { file: string; sequences: number; residues: number }[];
   /** Warnings of the build. */
   warnings: WarningCounts;
@@ -80,7 +85,13 @@ export class TokenStore {
     this.manifest = manifest;
     this.alphabet = new Alphabet(manifest.vocabulary, join(folder, 'manifest.json'));
     const split = (name: SplitName) =>
-      new StoreSplit(folder, manifest.splits[name], this.alphabet, manifest.tokenOffset ?? 0);
+      new StoreSplit(
+        folder,
+        manifest.splits[name],
+        this.alphabet,
+        manifest.tokenOffset ?? 0,
+        manifest.clusters?.weighted === true,
+      );
     this.splits = { train: split('train'), validation: split('validation'), test: split('test'), ood: split('ood') };
   }
 
@@ -98,14 +109,14 @@ export class TokenStore {
   /** Compares every file with its checksum. @throws InputError at the first that differs. */
   async verify(): Promise<void> {
     for (const { shards } of Object.values(this.manifest.splits)) {
-      for (const shard of shards) {
-        for (const extension of SHARD_FILES) {
-          const path = join(this.folder, `${shard.name}.${extension}`);
+      for (const { name, sha256 } of shards) {
+        for (const extension of sha256.clusters === undefined ? SHARD_FILES : [...SHARD_FILES, 'clusters' as const]) {
+          const path = join(this.folder, `${name}.${extension}`);
           const hash = createHash('sha256');
           for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
             hash.update(chunk);
           }
-          if (hash.digest('hex') !== shard.sha256[extension]) {
+          if (hash.digest('hex') !== sha256[extension]) {
             throw new InputError(
               `${path}: its checksum is not the manifest's; the file is damaged, build the data again`,
             );
@@ -122,12 +133,15 @@ class StoreSplit implements SequenceSource {
   private readonly manifest: SplitManifest;
   private readonly alphabet: Alphabet;
   private readonly offset: number;
+  private readonly weighted: boolean;
+  private ownGroups: readonly Uint32Array[] | undefined;
   /** Index of each shard's first sequence. */
   private readonly starts: number[] = [];
   private readonly files = new Map<string, number>();
   private readonly entry = new DataView(new ArrayBuffer(16));
 
-  constructor(folder: string, manifest: SplitManifest, alphabet: Alphabet, offset: number) {
+  constructor(folder: string, manifest: SplitManifest, alphabet: Alphabet, offset: number, weighted: boolean) {
+    this.weighted = weighted;
     this.folder = folder;
     this.offset = offset;
     this.manifest = manifest;
@@ -172,6 +186,31 @@ class StoreSplit implements SequenceSource {
     return name.toString('utf8');
   }
 
+  get groups(): readonly Uint32Array[] | undefined {
+    if (!this.weighted) {
+      return undefined;
+    }
+    if (!this.ownGroups) {
+      const byCluster = new Map<number, number[]>();
+      for (const [s, shard] of this.manifest.shards.entries()) {
+        const numbers = new Uint8Array(4 * shard.sequences);
+        this.read(shard, 'clusters', numbers, 0);
+        const view = new DataView(numbers.buffer);
+        for (let i = 0; i < shard.sequences; i++) {
+          const cluster = view.getUint32(4 * i, true);
+          const members = byCluster.get(cluster);
+          if (members) {
+            members.push(this.starts[s] + i);
+          } else {
+            byCluster.set(cluster, [this.starts[s] + i]);
+          }
+        }
+      }
+      this.ownGroups = [...byCluster.values()].map((members) => Uint32Array.from(members));
+    }
+    return this.ownGroups;
+  }
+
   close(): void {
     for (const file of this.files.values()) {
       closeSync(file);
@@ -201,7 +240,7 @@ class StoreSplit implements SequenceSource {
 
   private read(
     shard: ShardManifest,
-    extension: (typeof SHARD_FILES)[number],
+    extension: (typeof SHARD_FILES)[number] | 'clusters',
     into: Uint8Array,
     position: number,
   ): void {

@@ -8,7 +8,7 @@ export function trimEnd(text: string): string {
   return TRAILING_SPACE.test(text.slice(-1)) ? text.replace(TRAILING_SPACE, '') : text;
 }
 
-/** The text's first word; empty where it has none. */
+/** A header's first word, up to the Ctrl-A by which NCBI joins titles; empty where it has none. */
 export function firstWord(text: string): string {
-  return WORD.exec(text)?.[0] ?? '';
+  return WORD.exec(text)?.[0].split('\x01', 1)[0] ?? '';
 }
