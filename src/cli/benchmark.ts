@@ -74,7 +74,7 @@ export function benchmarkCommand(): Command {
     `
 Lines of the table, by the column level:
   assay           one assay
-  mean            mean over the assays of a kind: singles, multiples, indels
+  mean            mean over the assays of a kind: singles, multiples, indels, clinical (AUC only)
   selection_type  mean over the proteins of a selection type, where a reference tells them
   average         mean over selection types: ProteinGym's figure, with its bootstrap standard error`,
   );
@@ -148,10 +148,13 @@ async function benchmark(options: BenchmarkCommandOptions, command: Command): Pr
     }
     const { metrics, spearmanInterval: interval, variants } = result;
     const range = interval ? ` [${interval.low.toFixed(3)}, ${interval.high.toFixed(3)}]` : '';
-    progress.log(`${file.id}: Spearman ${metrics.spearman.toFixed(3)}${range} over ${variants} variants`);
-    for (const [reason, count] of Object.entries(result.left)) {
+    const figure =
+      result.kind === 'clinical' ? `AUC ${metrics.auc.toFixed(3)}` : `Spearman ${metrics.spearman.toFixed(3)}${range}`;
+    progress.log(`${file.id}: ${figure} over ${variants} variants`);
+    const { unscorable, ...left } = result.left;
+    for (const [reason, count] of Object.entries({ ...left, ...unscorable })) {
       if (count > 0) {
-        process.stderr.write(`warning: ${file.path}: ${count} rows left out (${REASONS[reason]})\n`);
+        process.stderr.write(`warning: ${file.path}: ${count} rows left out (${REASONS[reason] ?? reason})\n`);
       }
     }
     if (options.scores !== undefined) {

@@ -34,7 +34,8 @@ export async function finetuneAssays(options: FinetuneOptions): Promise<FigureRo
   const rows: FigureRow[] = [];
   for (const file of files) {
     const assay = await readAssay(file.path, file.wildType, { ...options, columns: columnNames(options) });
-    warnOfRows(file.path, assay.skipped);
+    const { unscorable, ...skipped } = assay.skipped;
+    warnOfRows(file.path, { ...skipped, ...unscorable });
     rows.push(...(await finetuneAssay(file.id, file.path, assay, models, options)));
   }
   for (const model of models) {

@@ -57,6 +57,7 @@ const OF_ASSAYS = [
   'loss',
   'offset',
   'skipMismatches',
+  'skipUnscorable',
   'mutantColumn',
   'scoreColumn',
   ...SCORE_SETTINGS,

@@ -35,6 +35,8 @@ interface ScoreCommandOptions extends CommonOptions, OutputOptions, EvidenceOpti
   head?: string;
   mutations?: string;
   matrix?: boolean;
+  logits?: boolean;
+  fill?: boolean;
 }
 
 /** `protein-lm score`: zero-shot scores of mutations. */
@@ -55,9 +57,11 @@ export function scoreCommand(): Command {
     .option('--head <folder>', 'predict by a head that finetune saved, in its unit; for classes label and probability')
     .option(
       '--mutations <file>',
-      'variants: a table (.csv, .tsv, .json, .arrow, also .gz) or a FASTA file of whole variant sequences',
+      'variants: a table (.csv, .tsv, .json, .arrow, .parquet) or a FASTA file of whole variant sequences',
     )
-    .option('--matrix', 'one row a position, one column a residue, instead of one row a substitution');
+    .option('--matrix', 'one row a position, one column a residue, instead of one row a substitution')
+    .option('--logits', 'log-probabilities of all letters at each position, in nats, instead of scores')
+    .option('--fill', 'what stands at each <mask> of the sequences, with the probabilities of the residues');
   addSchemeOptions(command, 'masked', ALL_SCHEMES);
   addEvidenceOptions(command);
   addVariantTableOptions(command, false);
@@ -73,7 +77,8 @@ Schemes:
   mutant-marginals   the same, from one pass on the mutant
   pseudo-perplexity  difference of pseudo-log-likelihoods; without --mutations each sequence's pseudo-perplexity
   log-likelihood     for causal models; without --mutations each sequence's log-likelihood
-  Insertions and deletions always get the difference of pseudo-log-likelihoods.
+  Insertions and deletions always get the difference of pseudo-log-likelihoods, per residue as Tranception has it
+  (--no-per-residue: of sums, which compare with the scores of substitutions).
   site-independent   of an alignment: log f(mutant) - log f(wild type), f a column's frequencies of weighted rows
   log-odds           of an alignment: log f/(1 - f), mutant - wild type, near rows only, gaps a letter (rsalor's LOR)
   rsalor             log-odds times 1 - relative solvent accessibility: needs --structure
@@ -91,6 +96,7 @@ Schemes:
     'protein-lm score protein.fasta --alignment family.a3m --structure protein.pdb --scheme rsalor --out scores.csv',
     'protein-lm score protein.fasta --model esm2_t6_8M_UR50D --alignment family.a3m --structure protein.pdb --blend',
     'protein-lm score designs.fasta --model runs/first --scheme pseudo-perplexity',
+    'protein-lm score protein.fasta --model runs/first --logits --out logits.csv',
   );
 }
 
@@ -108,7 +114,13 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   const mutations = options.mutations === undefined ? undefined : await readMutations(options.mutations, reading);
   const warnings = new Warnings();
   const evidence = await readEvidence(options, options, warnings);
-  const total = await checkScan(fasta, alphabet, { mutations, offset: options.offset, evidence, warnings });
+  const total = await checkScan(fasta, alphabet, {
+    mutations,
+    offset: options.offset,
+    evidence,
+    warnings,
+    fill: options.fill,
+  });
 
   const { startEngine } = await import('../engines/index.js');
   // An alignment alone takes no engine, but for the number of threads.
@@ -130,6 +142,8 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
     ...zeroShotOptions(options),
     mutations,
     matrix: options.matrix,
+    logits: options.logits,
+    fill: options.fill,
     offset: options.offset,
     done: writer.done,
     checked: total !== undefined,
@@ -170,6 +184,16 @@ function checkUsage(options: ScoreCommandOptions, command: Command): void {
     });
   }
   const perSequence = options.scheme === 'pseudo-perplexity' || options.scheme === 'log-likelihood';
+  const tables = (['matrix', 'logits', 'fill'] as const).filter((name) => options[name]);
+  if (tables.length > 1) {
+    throw new UsageError(`${tables.map((name) => `--${name}`).join(' and ')} exclude each other; give one of them`);
+  }
+  const [own] = tables.filter((name) => name !== 'matrix');
+  if (own && (options.mutations !== undefined || head !== undefined || alignment !== undefined || !model)) {
+    throw new UsageError(
+      `--${own} shows what a model says of each position: give --model alone, without --mutations, --head and --alignment`,
+    );
+  }
   if (options.matrix && (options.mutations !== undefined || perSequence)) {
     throw new UsageError(
       '--matrix shows every single substitution: leave out --mutations and schemes of whole sequences',

@@ -29,6 +29,7 @@ export const SCORE_SETTINGS = [
 export interface VariantTableOptions {
   offset?: number;
   skipMismatches?: boolean;
+  skipUnscorable?: boolean;
   mutantColumn?: string;
   sequenceColumn?: string;
   scoreColumn?: string;
@@ -58,7 +59,11 @@ export function addSchemeOptions(
         .choices(LIKELIHOODS)
         .default(indels),
     )
-    .option('--per-residue', 'divide likelihoods by the length of their sequence')
+    .option(
+      '--per-residue',
+      'divide likelihoods by the length of their sequence (default for insertions and deletions)',
+    )
+    .option('--no-per-residue', 'insertions and deletions by sums, of which the length decides')
     .addOption(
       new Option(
         '--window <mode>',
@@ -86,6 +91,10 @@ export function addVariantTableOptions(command: Command, measured: boolean): Com
   command
     .option('--offset <n>', "number of the sequence's first residue in the variants (default: 1)", wholeNumber(-1e9))
     .option('--skip-mismatches', 'leave out and count rows whose wild-type residue does not match')
+    .option(
+      '--skip-unscorable',
+      'leave out and count by reason rows with nothing to score: frameshifts, p.?, changes of DNA, no variant, mismatches',
+    )
     .option('--mutant-column <name>', 'column of variants such as A24G:K30R (default: mutant)')
     .option('--sequence-column <name>', 'column of whole mutated sequences (default: mutated_sequence)');
   if (measured) {

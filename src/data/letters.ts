@@ -13,6 +13,8 @@ export interface SequenceRecord {
   file: string;
   /** Line of the header, counted from 1; 0 where the sequence comes from a stream of objects, which tells none. */
   line: number;
+  /** Places (0-based) where the file has `<mask>` and `sequence` the unknown letter, with `LetterOptions.masks`. */
+  masked?: number[];
 }
 
 /** What to do with a letter that the alphabet lacks: stop, leave the record out, or let it become `<unk>`. */
@@ -23,6 +25,8 @@ export interface LetterOptions extends Omit<FastaOptions, 'warnings'> {
   warnings?: Warnings;
   /** Letters outside the alphabet; default `error`. */
   invalid?: InvalidLetters;
+  /** Takes `<mask>` for one residue that is not known, instead of letters outside the alphabet. */
+  masks?: boolean;
   /**
    * Identifiers that come twice: `warn` counts them, `error` stops, `ignore` (default) does not look. Looking keeps
    * all identifiers in memory.
@@ -34,6 +38,8 @@ export interface LetterOptions extends Omit<FastaOptions, 'warnings'> {
 export interface LetterRules {
   /** The letters that a sequence may have, upper case, without those that are replaced. */
   letters: string;
+  /** The letter of anything. */
+  unknown: string;
   /** A sequence's end that is dropped. */
   end?: string;
   /** Letters that are read as another one, with a warning. */
@@ -75,6 +81,12 @@ export async function* readLetters(
     if (rules.end !== undefined && sequence.endsWith(rules.end)) {
       sequence = sequence.slice(0, -rules.end.length);
     }
+    let masked: number[] | undefined;
+    if (options.masks) {
+      const parts = sequence.split('<MASK>');
+      masked = parts.slice(1).map((_, i) => parts.slice(0, i + 1).join(' ').length);
+      sequence = parts.join(rules.unknown);
+    }
     if (sequence === '') {
       warnings.add('empty sequence, skipped', record.where);
       continue;
@@ -115,7 +127,7 @@ export async function* readLetters(
       }
     }
     const { description, file, line } = record;
-    yield { id, description, sequence, file, line };
+    yield { id, description, sequence, file, line, ...(masked && { masked }) };
   }
 }
 
@@ -131,7 +143,10 @@ function invalidLetter(record: FastaRecord, rules: LetterRules, offered: boolean
   const replaced = rules.replaced.map(({ letter }) => letter).join('');
   const index = record.sequence.search(new RegExp(`[^${charactersOf(rules.letters + replaced)}]`, 'i'));
   const letter = record.sequence[index];
-  const what = MISPLACED[letter] ?? rules.explain(letter);
+  const isMask = record.sequence.slice(index, index + 6).toLowerCase() === '<mask>';
+  const what = isMask
+    ? `<mask> in a sequence; score --fill tells what stands there, elsewhere write the unknown letter ${rules.unknown}`
+    : (MISPLACED[letter] ?? rules.explain(letter));
   const choice = offered ? ', or take --invalid skip (leave the sequence out) or unknown (read it as <unk>)' : '';
   return new InputError(`${record.whereLetter(index)}: ${what}${choice}`);
 }

@@ -22,6 +22,7 @@ export function readNucleotides(
   const proteins = new ProteinCheck();
   const rules: LetterRules = {
     letters: LETTERS,
+    unknown: 'N',
     replaced: [
       { letter: 'U', by: 'T', warning: 'letter U (RNA), read as T' },
       { letter: 'X', by: 'N', warning: 'letter X (masked), read as N' },

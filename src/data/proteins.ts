@@ -30,6 +30,7 @@ export function readProteins(
   const nucleotides = options.nucleotides ? undefined : new NucleotideCheck('nucleotides' in options);
   const rules: LetterRules = {
     letters: LETTERS,
+    unknown: 'X',
     end: '*',
     replaced: [{ letter: 'J', by: 'X', warning: 'letter J (leucine or isoleucine), read as X' }],
     explain: (letter) =>

@@ -9,7 +9,7 @@ import { type Assay, type AssayOptions, readAssay } from './assay.js';
 import { type BlendOptions, scoreZeroShot } from './blend.js';
 import { bootstrapSpearman, type Interval } from './bootstrap.js';
 import { type Evidence, placeEvidence } from './evidence.js';
-import { binarise, evaluateScores, type Metrics } from './metrics.js';
+import { auc, binarise, evaluateScores, type Metrics } from './metrics.js';
 import type { ScoreOptions } from './schemes.js';
 import { readTable } from './tables.js';
 import { isSubstitution } from './variants.js';
@@ -29,12 +29,15 @@ export interface AssayFile {
 /** One line of a benchmark. */
 export interface BenchmarkResult {
   id: string;
-  /** Whether the variants are single substitutions, also of several, or insertions and deletions. */
-  kind: 'singles' | 'multiples' | 'indels';
+  /**
+   * Whether the variants are single substitutions, also of several, or insertions and deletions; or, whatever they are, a
+   * clinic's judgement is what the scores are measured by.
+   */
+  kind: 'singles' | 'multiples' | 'indels' | 'clinical';
   /** Variants scored. */
   variants: number;
   /** Rows left out: without a score (stop codons, unknown letters), a measured value, or a matching wild type. */
-  left: { unscored: number; missing: number; mismatches: number };
+  left: { unscored: number; missing: number; mismatches: number; unscorable: Record<string, number> };
   metrics: Metrics;
   spearmanInterval?: Interval;
   /** [variants] */
@@ -43,7 +46,7 @@ export interface BenchmarkResult {
   names: string[];
 }
 
-const TABLE = /\.(csv|tsv|json|arrow)(\.gz)?$/i;
+const TABLE = /\.(csv|tsv|jsonl?|ndjson|arrow|feather|parquet)(\.gz)?$/i;
 const FASTA = /\.(fasta|fas|fa|faa)(\.gz)?$/i;
 /** References that are taken when they lie in the folder of the assays. */
 const REFERENCES = ['assays.csv', 'DMS_substitutions.csv', 'DMS_indels.csv'];
@@ -129,7 +132,7 @@ export function fileOfAssay(folder: string, kind: RegExp, { id, uniprot }: Assay
 }
 
 /** Columns of ProteinGym's reference files that are numbers between -1 and 1 without being published results. */
-const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)/;
+const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)|version|offset|cutoff|threshold/i;
 
 function readReference(source: ColumnTable, path: string, known: Map<string, Omit<AssayFile, 'id' | 'path'>>): void {
   const names = source.columnNames();
@@ -211,15 +214,28 @@ export async function benchmarkAssay(
     kind: kindOf(assay),
     variants: rows.length,
     left: { unscored: all.length - rows.length, ...assay.skipped },
-    metrics: evaluateScores(measured, scores, labels),
-    spearmanInterval: bootstrap > 0 ? bootstrapSpearman(measured, scores, { samples: bootstrap, seed }) : undefined,
+    metrics: assay.clinical ? { ...NO_METRICS, auc: auc(labels, scores) } : evaluateScores(measured, scores, labels),
+    spearmanInterval:
+      bootstrap > 0 && !assay.clinical ? bootstrapSpearman(measured, scores, { samples: bootstrap, seed }) : undefined,
     scores,
     measured,
     names: pick(assay.variants).map((variant) => variant.name),
   };
 }
 
-function kindOf({ variants }: Assay): BenchmarkResult['kind'] {
+/** A judgement of two values has no other measure than how well scores part them. */
+const NO_METRICS: Metrics = {
+  spearman: Number.NaN,
+  auc: Number.NaN,
+  mcc: Number.NaN,
+  ndcg: Number.NaN,
+  topRecall: Number.NaN,
+};
+
+function kindOf({ clinical, variants }: Assay): BenchmarkResult['kind'] {
+  if (clinical) {
+    return 'clinical';
+  }
   if (!variants.every(isSubstitution)) {
     return 'indels';
   }

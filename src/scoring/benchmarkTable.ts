@@ -21,7 +21,7 @@ export type BenchmarkRow = Record<string, string | number | null>;
 
 /**
  * The rows of a benchmark, by their column `level`: `assay` one each; `mean` over the assays of a kind (singles,
- * multiples, indels); `selection_type` over the proteins of a selection type, and `average` over those types, as
+ * multiples, indels, clinical); `selection_type` over the proteins of a selection type, and `average` over those types, as
  * ProteinGym aggregates, where a reference tells them. Published values stand beside in columns of their own. Figures
  * have four decimals, null where they are not defined.
  *
@@ -58,7 +58,7 @@ export function benchmarkTable(
       ...file.published,
     }),
   );
-  for (const kind of ['singles', 'multiples', 'indels'] as const) {
+  for (const kind of ['singles', 'multiples', 'indels', 'clinical'] as const) {
     const group = assays.filter(({ result }) => result.kind === kind);
     const compared = group.filter(({ file }) => published.every((name) => name in file.published));
     const means = (members: typeof group, name: string) =>
@@ -78,7 +78,9 @@ export function benchmarkTable(
       rows.push(means(compared, `the ${compared.length} assays with published values`));
     }
   }
-  const grouped = assays.filter(({ file }) => file.uniprot !== undefined && file.selectionType !== undefined);
+  const grouped = assays.filter(
+    ({ file, result }) => file.uniprot !== undefined && file.selectionType !== undefined && result.kind !== 'clinical',
+  );
   for (const indels of [false, true]) {
     const group = grouped.filter(({ result }) => (result.kind === 'indels') === indels);
     if (group.length === 0) {

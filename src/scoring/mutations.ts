@@ -1,4 +1,3 @@
-import type { AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { readSequences } from '../data/reading.js';
 import { type PlacementOptions, placeRows } from './assay.js';
@@ -12,7 +11,10 @@ export interface Mutations {
   /** Proteins that the rows name; undefined where they name none, and belong to a single protein. */
   readonly sequenceIds?: ReadonlySet<string>;
   /** The variants of one protein, in the file's order, and how many rows were skipped. */
-  of(sequenceId: string, wildType: string): { variants: Variant[]; mismatches: number };
+  of(
+    sequenceId: string,
+    wildType: string,
+  ): { variants: Variant[]; mismatches: number; unscorable: Record<string, number> };
 }
 
 const FASTA = /\.(fasta|fas|fa|faa|fna|ffn|fsa)(\.gz)?$/i;
@@ -25,7 +27,7 @@ const FASTA = /\.(fasta|fas|fa|faa|fna|ffn|fsa)(\.gz)?$/i;
  */
 export async function readMutations(
   path: string,
-  options: PlacementOptions & { columns?: ColumnNames; alphabet?: AlphabetName } = {},
+  options: PlacementOptions & { columns?: ColumnNames } = {},
 ): Promise<Mutations> {
   if (FASTA.test(path)) {
     const records: { name: string; sequence: string }[] = [];
@@ -43,6 +45,7 @@ export async function readMutations(
           diffSequences(wildType, sequence, { name, offset: options.offset }),
         ),
         mismatches: 0,
+        unscorable: {},
       }),
     };
   }
@@ -65,8 +68,8 @@ export async function readMutations(
     path,
     sequenceIds: named ? new Set(byId.keys()) : undefined,
     of(sequenceId, wildType) {
-      const { variants, mismatches } = placeRows(wildType, byId.get(named ? sequenceId : '') ?? [], path, options);
-      return { variants, mismatches };
+      const { rows: _, ...placed } = placeRows(wildType, byId.get(named ? sequenceId : '') ?? [], path, options);
+      return placed;
     },
   };
 }

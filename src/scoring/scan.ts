@@ -10,6 +10,7 @@ import { predictAssayHead } from './heads/assayHead.js';
 import { classify } from './heads/classifier.js';
 import { VariantFeatures } from './heads/features.js';
 import type { LoadedHead } from './heads/headFiles.js';
+import { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
 import type { Mutations } from './mutations.js';
 import { defaultScheme, type ScoreOptions, scoreSequence, unscorable } from './schemes.js';
 import { singleSubstitutions, type Variant } from './variants.js';
@@ -32,6 +33,13 @@ export interface ScanOptions extends Omit<ScoreOptions, 'onProgress' | 'factors'
   mutations?: Mutations;
   /** One row a position and one column a letter, instead of one row a substitution. */
   matrix?: boolean;
+  /**
+   * The models' own log-probabilities (nats) of every letter at each position, instead of scores: with the position masked,
+   * under `wt-marginals` from one pass on the sequence, and of a causal model given the letters before it.
+   */
+  logits?: boolean;
+  /** What stands at each `<mask>` of the sequences, all of one sequence hidden together: the letters' probabilities. */
+  fill?: boolean;
   /** The number of each sequence's first residue in the variants' names; default 1. */
   offset?: number;
   /**
@@ -61,8 +69,20 @@ const lettersOf = ({ name }: Alphabet) => (name === 'nucleotide' ? [...BASES] : 
 /** What a scorer's sequences are written in; an alignment is of proteins. */
 const alphabetOf = ({ models }: Scorer): Alphabet => models[0]?.alphabet ?? PROTEIN;
 
+/** Every letter that an alphabet has a token for, in its order. */
+const allLetters = ({ tokens }: Alphabet) => tokens.filter((token) => token.length === 1);
+
 /** Names of the columns that `scanFasta` fills. */
-export function scanColumns(scorer: Scorer, { matrix }: Pick<ScanOptions, 'matrix'> = {}): string[] {
+export function scanColumns(
+  scorer: Scorer,
+  { matrix, logits, fill }: Pick<ScanOptions, 'matrix' | 'logits' | 'fill'> = {},
+): string[] {
+  if (logits) {
+    return ['sequence_id', 'position', 'wild_type', ...allLetters(alphabetOf(scorer))];
+  }
+  if (fill) {
+    return ['sequence_id', 'position', 'residue', 'probability', ...lettersOf(alphabetOf(scorer))];
+  }
   if (matrix) {
     return ['sequence_id', 'position', 'wild_type', ...lettersOf(alphabetOf(scorer))];
   }
@@ -88,13 +108,14 @@ export async function checkScan(
     offset,
     evidence,
     warnings = new Warnings(),
-  }: Pick<ScanOptions, 'mutations' | 'offset' | 'warnings'> & Pick<Scorer, 'evidence'> = {},
+    fill,
+  }: Pick<ScanOptions, 'mutations' | 'offset' | 'warnings' | 'fill'> & Pick<Scorer, 'evidence'> = {},
 ): Promise<number | undefined> {
   if (fasta === '-') {
     return undefined;
   }
   let sequences = 0;
-  for await (const record of wantedSequences(fasta, alphabet, mutations, warnings)) {
+  for await (const record of wantedSequences(fasta, alphabet, mutations, warnings, fill)) {
     sequences++;
     mutations?.of(record.id, record.sequence);
     placeEvidence(evidence ?? {}, record.sequence, whereOf(record), { offset, warnings });
@@ -123,7 +144,7 @@ export async function* scanFasta(
   }
   const reading = options.checked ? new Warnings() : warnings;
   let index = 0;
-  for await (const record of wantedSequences(fasta, alphabetOf(scorer), mutations, reading)) {
+  for await (const record of wantedSequences(fasta, alphabetOf(scorer), mutations, reading, options.fill)) {
     const { id } = record;
     if (done && index++ < done.groups) {
       if (index === done.groups && done.last !== id) {
@@ -141,11 +162,12 @@ async function* wantedSequences(
   alphabet: Alphabet,
   mutations: Mutations | undefined,
   warnings: Warnings,
+  masks = false,
 ): AsyncGenerator<SequenceRecord, void, undefined> {
   const wanted = mutations?.sequenceIds;
   const missing = new Set(wanted);
   const duplicates = mutations ? 'error' : 'ignore';
-  const reading = { alphabet: alphabet.name, cut: Number.POSITIVE_INFINITY, warnings, duplicates } as const;
+  const reading = { alphabet: alphabet.name, cut: Number.POSITIVE_INFINITY, warnings, duplicates, masks } as const;
   let sequences = 0;
   for await (const record of readSequences(fasta, reading)) {
     if (wanted && !missing.delete(record.id)) {
@@ -182,7 +204,7 @@ async function rowsOf(
   warnings: Warnings,
 ): Promise<Cell[][]> {
   const where = whereOf(record);
-  const { id, sequence } = record;
+  const { id, sequence, masked = [] } = record;
   const { models, head } = scorer;
   const alphabet = alphabetOf(scorer);
   const { mutations, matrix, offset = 1 } = options;
@@ -194,6 +216,15 @@ async function rowsOf(
     onProgress: (read: number, total: number) => options.onProgress?.(read / total, `${id} ${read}/${total}`),
   };
   const settings = { ...options, ...work };
+  if (options.logits) {
+    return logitRows(id, sequence, models, settings);
+  }
+  if (options.fill) {
+    if (masked.length === 0) {
+      warnings.add('no <mask> in a sequence, nothing to fill in', where);
+    }
+    return fillRows(id, sequence, masked, models, settings);
+  }
   const scheme = options.scheme ?? (models[0] && defaultScheme(models[0]));
   if (!head && !mutations && !scorer.evidence && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
@@ -236,10 +267,93 @@ async function rowsOf(
   return rows;
 }
 
+/** `ScanOptions` with a count of readings, as those that read a model directly take them. */
+type ReadingWork = Omit<ScanOptions, 'onProgress'> & { onProgress?: (read: number, total: number) => void };
+
+/** Log-probabilities of all letters at each position. */
+async function logitRows(
+  id: string,
+  sequence: string,
+  models: readonly LanguageModel[],
+  options: ReadingWork,
+): Promise<Cell[][]> {
+  const [{ alphabet, config }] = models;
+  const tokens = alphabet.encode(sequence);
+  const positions = [...sequence].map((_, i) => i + 1);
+  const { causal } = config.attention;
+  const scheme = options.scheme ?? defaultScheme(models[0]);
+  if (causal ? scheme !== 'log-likelihood' : scheme !== 'masked-marginals' && scheme !== 'wt-marginals') {
+    throw new InputError(
+      `--scheme ${scheme} has no log-probabilities of positions; use ${causal ? 'log-likelihood' : 'masked-marginals or wt-marginals'}`,
+    );
+  }
+  const readings: Reading[] =
+    scheme === 'masked-marginals'
+      ? positions.map((position) => ({ tokens, masked: [position], positions: [position] }))
+      : [{ tokens, masked: [], positions: causal ? positions.map((position) => position - 1) : positions }];
+  const rows = await meanLogProbabilities(models, readings, options, scheme === 'masked-marginals');
+  const ids = allLetters(alphabet).map((letter) => alphabet.encodeResidues(letter)[0]);
+  const { offset = 1 } = options;
+  return rows.map((row, i) => [id, i + offset, sequence[i], ...ids.map((token) => rounded(row[token]))]);
+}
+
+/** The most probable letter at each masked position, and the probabilities of all that it may be. */
+async function fillRows(
+  id: string,
+  sequence: string,
+  masked: readonly number[],
+  models: readonly LanguageModel[],
+  options: ReadingWork,
+): Promise<Cell[][]> {
+  const [{ alphabet }] = models;
+  if (masked.length === 0) {
+    return [];
+  }
+  const positions = masked.map((place) => place + 1);
+  const readings = [{ tokens: alphabet.encode(sequence), masked: positions, positions }];
+  const rows = await meanLogProbabilities(models, readings, options, true);
+  const letters = lettersOf(alphabet);
+  const ids = letters.map((letter) => alphabet.encodeResidues(letter)[0]);
+  const { offset = 1 } = options;
+  return rows.map((row, i) => {
+    const probabilities = ids.map((token) => rounded(Math.exp(row[token])));
+    const most = Math.max(...probabilities);
+    return [id, masked[i] + offset, letters[probabilities.indexOf(most)], most, ...probabilities];
+  });
+}
+
+/** Rows of log-probabilities, one after the other over all readings; those of several models average. */
+async function meanLogProbabilities(
+  models: readonly LanguageModel[],
+  readings: readonly Reading[],
+  options: InferenceOptions & { onProgress?: (read: number, total: number) => void },
+  masks: boolean,
+): Promise<Float64Array[]> {
+  const means: Float64Array[] = [];
+  let done = 0;
+  for (const model of models) {
+    let at = 0;
+    for await (const rows of readLogProbabilities(model, readings, options, masks ? 'optimal' : 'overlapping')) {
+      for (const row of rows) {
+        const mean = means[at] ?? new Float64Array(row.length);
+        means[at++] = mean;
+        for (let token = 0; token < row.length; token++) {
+          mean[token] += row[token] / models.length;
+        }
+      }
+      options.onProgress?.(++done, models.length * readings.length);
+    }
+  }
+  return means;
+}
+
 function mutationsOf(mutations: Mutations, id: string, sequence: string, where: string, warnings: Warnings): Variant[] {
-  const { variants, mismatches } = mutations.of(id, sequence);
+  const { variants, mismatches, unscorable } = mutations.of(id, sequence);
   for (let i = 0; i < mismatches; i++) {
     warnings.add('row that does not match the wild type, skipped', where);
+  }
+  for (const [reason, count] of Object.entries(unscorable)) {
+    warnings.addAll({ [`row without a score (${reason}), skipped`]: { count, first: where } });
   }
   return variants;
 }

@@ -14,7 +14,9 @@ import { applyVariant, isSubstitution, type Variant } from './variants.js';
  *   (Salazar et al. 2020): each token is masked and that same token scored;
  * - `log-likelihood` Σ_i log p(s_i | s_<i), `<eos>` included, of y minus of x: for causal models.
  *
- * Insertions and deletions have no common positions: under every marginals scheme they get PLL(y) − PLL(x).
+ * Insertions and deletions have no common positions: under every marginals scheme they get PLL(y) / |y| − PLL(x) / |x|,
+ * the difference of means over residues, as Tranception (Notin et al. 2022) and ProteinGym's baselines of whole sequences
+ * score indels: of sums the length would decide. They compare with each other, with the sums of substitutions they do not.
  */
 export const SCHEMES = [
   'masked-marginals',
@@ -40,8 +42,11 @@ export interface ScoreOptions extends InferenceOptions {
   maskTogether?: boolean;
   /** Pseudo-log-likelihood of insertions and deletions; default `masked`. */
   indels?: Likelihood;
-  /** Divides a likelihood by its sequence's length before the difference; default false. */
-  perResidue?: boolean;
+  /**
+   * Divides a likelihood by its sequence's length before the difference; `indels` (default) those of insertions and
+   * deletions, as the field does.
+   */
+  perResidue?: boolean | 'indels';
   /** Default `mean`. */
   ensemble?: Ensemble;
   /**
@@ -157,6 +162,7 @@ interface Plan {
 function planScores(model: LanguageModel, wildType: string, variants: readonly Variant[], options: ScoreOptions): Plan {
   const scheme = options.scheme ?? defaultScheme(model);
   checkScheme(model, scheme);
+  const { perResidue = 'indels' } = options;
   const scores = new Float64Array(variants.length);
   const byPosition: number[] = [];
   const bySequence: number[] = [];
@@ -184,14 +190,14 @@ function planScores(model: LanguageModel, wildType: string, variants: readonly V
     readings: marginals.readings + likelihoods.readings,
     async run(onReading) {
       await marginals.run(scores, onReading);
-      const values = new Map<string, number>();
+      const values = new Map<string, { sum: number; mean: number }>();
       for await (const value of likelihoods.run(onReading)) {
         const sequence = sequences[values.size];
-        const divisor = options.perResidue ? scoredPositions(model.alphabet, sequence).length : 1;
-        values.set(sequence, value / divisor);
+        values.set(sequence, { sum: value, mean: value / scoredPositions(model.alphabet, sequence).length });
       }
       for (const i of bySequence) {
-        const difference = values.get(applyVariant(wildType, variants[i]))! - values.get(wildType)!;
+        const unit = (perResidue === 'indels' ? !isSubstitution(variants[i]) : perResidue) ? 'mean' : 'sum';
+        const difference = values.get(applyVariant(wildType, variants[i]))![unit] - values.get(wildType)![unit];
         scores[i] = options.factors ? difference * factorOf(options.factors, variants[i]) : difference;
       }
       return scores;
@@ -375,7 +381,7 @@ export async function scoreSequence(
     for await (const value of logLikelihoods(model, [sequence], { ...options, onReading })) {
       const perResidue = value / length;
       if (scheme === 'log-likelihood') {
-        mean += (options.perResidue ? perResidue : value) / models.length;
+        mean += (options.perResidue === true ? perResidue : value) / models.length;
       } else {
         mean += Math.exp(-perResidue) / models.length;
       }

@@ -1,6 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
 
@@ -16,127 +13,75 @@ export interface ColumnNames {
   label?: string;
   /** Which protein a row belongs to, where a table holds several. */
   sequenceId?: string;
+  /** Whether a variant is pathogenic: `Pathogenic` and `Benign`, or 1 and 0. */
+  clinical?: string;
 }
 
 /** What a column may be called when no name is given: ProteinGym's name first. */
 export const COLUMN_NAMES = {
-  mutant: ['mutant', 'variant', 'mutation', 'hgvs_pro'],
-  mutatedSequence: ['mutated_sequence'],
-  score: ['DMS_score'],
+  // Of MaveDB, dms_variants, AlphaMissense, EVE, VEP, Enrich2 and ClinVar.
+  mutant: [
+    'mutant',
+    'variant',
+    'mutation',
+    'hgvs_pro',
+    'aa_substitutions',
+    'protein_variant',
+    'mutations',
+    'HGVSp',
+    'hgvs',
+    'Name',
+  ],
+  // Of DiMSum.
+  mutatedSequence: ['mutated_sequence', 'aa_seq'],
+  // Of MaveDB and Enrich2, DiMSum, dms_variants.
+  score: ['DMS_score', 'score', 'fitness', 'func_score'],
   label: ['DMS_score_bin'],
   sequenceId: ['sequence_id'],
+  clinical: ['DMS_bin_score'],
 } as const satisfies Record<keyof ColumnNames, readonly string[]>;
+
+/** Columns that make up a substitution together: position, wild type and mutant, in any spelling of their case. */
+const SITE_COLUMNS = {
+  position: ['site', 'position', 'pos', 'resi', 'residue_number', 'aa_pos'],
+  wildType: ['wildtype', 'wild_type', 'wt', 'wt_aa', 'wildtype_aa', 'aa_ref', 'ref_aa', 'aa1'],
+  mutant: ['mutation', 'mutant', 'mut', 'mt_aa', 'mut_aa', 'mutant_aa', 'aa_alt', 'alt_aa', 'aa2'],
+} as const;
 
 /** One row of a table of variants. `row` counts from 1, the header not included. */
 export interface VariantRow {
   row: number;
+  /** Absent, with `mutatedSequence`, where the row has no variant. */
   mutant?: string;
   mutatedSequence?: string;
   /** NaN where the cell is empty or says NaN. */
   score?: number;
   label?: number;
   sequenceId?: string;
+  /** Whether it is pathogenic, in tables of clinical variants. */
+  pathogenic?: boolean;
 }
 
 const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none']);
-const decompress = promisify(gunzip);
 
 /**
- * Reads a table: `.csv`, `.tsv`/`.txt` (tabs), `.json` (rows or columns) or `.arrow`/`.feather`, each also with `.gz`.
- * Cells of CSV and TSV stay text, or null where empty.
+ * Reads a table, by its content: CSV (with commas, semicolons or tabs, told by the header), JSON (rows, columns, what
+ * pandas writes, a row a line), Arrow and Feather, also with LZ4 or Zstandard, Parquet, and FoldX's list of mutants;
+ * text in UTF-8 or UTF-16, all plain or gzip. Lines with # before the header are comments. Cells of text stay text, or
+ * null where empty.
  *
- * @throws InputError naming the file where it is empty, cut off, or no table
+ * @throws InputError naming the file where it is empty, cut off, or no table, and what to do with a table of another kind
  */
 export async function readTable(path: string): Promise<ColumnTable> {
-  let bytes: Uint8Array = await readFile(path);
-  let name = path.toLowerCase();
-  if (name.endsWith('.gz')) {
-    name = name.slice(0, -3);
-    bytes = await decompress(bytes).catch((error: Error) => {
-      throw new InputError(`${path} is no whole gzip file (${error.message}); fetch it again`);
-    });
-  }
-  if (bytes.length === 0) {
-    throw new InputError(`${path} is empty; a table of variants is needed`);
-  }
-  const read = READERS.find(([pattern]) => pattern.test(name))?.[1];
-  if (!read) {
-    throw new InputError(`${path}: the extension names no table; use .csv, .tsv, .json or .arrow, or .gz of them`);
-  }
   // Loaded with the first table: whoever reads none does not wait for it.
-  const arquero = await import('arquero');
-  let result: ColumnTable;
-  try {
-    result = read(arquero, bytes, path);
-  } catch (error) {
-    if (error instanceof InputError) {
-      throw error;
-    }
-    throw new InputError(`${path} does not read as a table (${(error as Error).message})`);
-  }
-  if (result.numRows() === 0) {
-    throw new InputError(`${path} has no rows`);
-  }
-  return result;
-}
-
-type Arquero = typeof import('arquero');
-
-const READERS: [RegExp, (arquero: Arquero, bytes: Uint8Array, path: string) => ColumnTable][] = [
-  [/\.csv$/, (arquero, bytes, path) => readDelimited(arquero, text(bytes), ',', path)],
-  [/\.(tsv|txt|tab)$/, (arquero, bytes, path) => readDelimited(arquero, text(bytes), '\t', path)],
-  [/\.json$/, ({ fromJSON }, bytes) => fromJSON(text(bytes), { autoType: false })],
-  [/\.(arrow|feather|ipc)$/, ({ fromArrow }, bytes) => fromArrow(bytes)],
-];
-
-/** UTF-8 without its byte order mark. */
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}
-
-function readDelimited({ fromCSV, table }: Arquero, content: string, delimiter: string, path: string): ColumnTable {
-  if (content.trim() === '') {
-    throw new InputError(`${path} is empty; a table of variants is needed`);
-  }
-  const text = content.replace(/^[\r\n]+/, '');
-  // arquero takes as many cells of a row as the first row has: one of empty cells goes before all, with as many as any.
-  const most = text.split('\n').reduce((cells, line) => Math.max(cells, line.split(delimiter).length), 2);
-  const padded = `${delimiter.repeat(most - 1)}\n${text}`;
-  // The header is read as a row, so that a name that occurs twice is seen.
-  const cells = fromCSV(padded, { delimiter, header: false, autoType: false });
-  const parsed = cells.columnNames().map((column) => {
-    const [, header, ...values] = [...cells.array(column)] as (string | null | undefined)[];
-    return { name: header?.trim() ?? '', values };
-  });
-  // Spreadsheets end every line with the delimiters of empty columns.
-  const isEmpty = (cell?: string | null) => (cell ?? '').trim() === '';
-  const width = parsed.findLastIndex(({ name }) => name !== '') + 1;
-  const wide = parsed.slice(width).map(({ values }) => values.findIndex((value) => !isEmpty(value)));
-  const row = Math.min(...wide.filter((place) => place !== -1));
-  if (row !== Number.POSITIVE_INFINITY) {
-    const count = parsed.findLastIndex(({ values }) => !isEmpty(values[row])) + 1;
-    throw new InputError(
-      `${path} row ${row + 1} has ${count} cells, its header names ${width} columns; put a cell that holds a ` +
-        `${delimiter === '\t' ? 'tab' : 'comma'} in double quotes, join the mutations of one variant by ':', or name ` +
-        'the column',
-    );
-  }
-  const columns = new Map<string, unknown[]>();
-  for (const [i, { name: header, values }] of parsed.slice(0, width).entries()) {
-    const name = header || `col${i + 1}`;
-    if (columns.has(name)) {
-      throw new InputError(`${path} has two columns named ${name}; rename one`);
-    }
-    columns.set(
-      name,
-      values.map((value) => value ?? null),
-    );
-  }
-  return table([...columns]);
+  const { readTableFile } = await import('./tableFiles.js');
+  return readTableFile(path);
 }
 
 /**
- * The rows of a table of variants, typed and checked; blank lines are left out.
+ * The rows of a table of variants, typed and checked; blank lines are left out. Told by their content are whole sequences
+ * in the column of variants (ProteinGym's indels), and a substitution in three columns (site, wild type, mutation). An
+ * empty cell of `aa_substitutions` is the wild type, as dms_variants writes it.
  *
  * @param needed columns that must be there; an array means that one of them is enough
  * @throws InputError naming file, row and column of a cell that is no number, and a column that is absent
@@ -156,6 +101,23 @@ export function variantRows(
     }
     columns[key] = asked ?? COLUMN_NAMES[key].find((name) => present.includes(name));
   }
+  const column = (name: string) => source.array(name) as ArrayLike<unknown>;
+  const sites = names.mutant === undefined ? siteColumns(source) : undefined;
+  if (sites) {
+    columns.mutant = sites.mutant;
+  }
+  if (columns.mutant !== undefined && columns.mutant === names.mutatedSequence) {
+    columns.mutant = undefined;
+  }
+  if (
+    columns.mutant !== undefined &&
+    !sites &&
+    names.mutatedSequence === undefined &&
+    holdsSequences(column(columns.mutant))
+  ) {
+    columns.mutatedSequence = columns.mutant;
+    columns.mutant = undefined;
+  }
   for (const keys of needed) {
     if (keys.some((key) => columns[key] !== undefined)) {
       continue;
@@ -170,31 +132,29 @@ export function variantRows(
     const name = columns[key];
     return name === undefined ? undefined : (source.array(name) as ArrayLike<unknown>);
   };
-  const mutants = cells('mutant');
+  const mutants = sites ? sites.variants : cells('mutant');
+  const clinical = cells('clinical');
+  const emptyIsWildType = columns.mutant === 'aa_substitutions';
   const sequences = cells('mutatedSequence');
   const scores = cells('score');
   const labels = cells('label');
   const ids = cells('sequenceId');
   const rows: VariantRow[] = [];
   for (let i = 0; i < source.numRows(); i++) {
-    const all = [mutants?.[i], sequences?.[i], scores?.[i], labels?.[i], ids?.[i]];
-    if (all.every((cell) => cell === undefined || cell === null)) {
+    if (present.every((name) => isBlank(column(name)[i]))) {
       continue;
     }
     const row = i + 1;
     const where = `${path} row ${row}`;
     const result: VariantRow = { row };
-    const mutant = cellText(mutants?.[i]);
-    const sequence = cellText(sequences?.[i]);
+    const mutant = variantText(mutants?.[i]) ?? (emptyIsWildType ? 'WT' : undefined);
+    const sequence = variantText(sequences?.[i]);
     const id = cellText(ids?.[i]);
     if (mutant !== undefined) {
       result.mutant = mutant;
     }
     if (sequence !== undefined) {
       result.mutatedSequence = readSequence(sequence, `${where}, ${columns.mutatedSequence}`);
-    }
-    if (result.mutant === undefined && result.mutatedSequence === undefined) {
-      throw new InputError(`${where} has no variant: ${columns.mutant ?? columns.mutatedSequence} is empty`);
     }
     if (scores) {
       result.score = readNumber(scores[i], `${where}, ${columns.score}`);
@@ -211,12 +171,71 @@ export function variantRows(
     if (id !== undefined) {
       result.sequenceId = id;
     }
+    if (clinical) {
+      result.pathogenic = readClinical(clinical[i], `${where}, ${columns.clinical}`);
+    }
     rows.push(result);
   }
   if (rows.length === 0) {
     throw new InputError(`${path} has no rows`);
   }
   return rows;
+}
+
+function isBlank(cell: unknown): boolean {
+  return cell === null || cell === undefined || (typeof cell === 'string' && cell.trim() === '');
+}
+
+/** A variant's cell; undefined where it is empty or says that there is none. */
+function variantText(cell: unknown): string | undefined {
+  const content = cellText(cell);
+  return content === undefined || MISSING.has(content.toLowerCase()) ? undefined : content;
+}
+
+/** Whether a column of variants holds whole sequences: letters only, of which some are longer than any code. */
+function holdsSequences(cells: ArrayLike<unknown>): boolean {
+  const texts = Array.from(cells, variantText).filter((text): text is string => text !== undefined);
+  const sequences = texts.filter((text) => !/^_?(wt|sy|wild[-_]?type)$/i.test(text));
+  return sequences.every((text) => /^[A-Za-z]+\*?$/.test(text)) && sequences.some((text) => text.length > 3);
+}
+
+/** Substitutions in three columns, and which of them holds the mutant; undefined where there are none. */
+function siteColumns(source: ColumnTable): { mutant: string; variants: (string | null)[] } | undefined {
+  const present = source.columnNames();
+  const find = (names: readonly string[]) =>
+    names.map((name) => present.find((one) => one.toLowerCase() === name)).find((name) => name !== undefined);
+  const [position, wildType, mutant] = [SITE_COLUMNS.position, SITE_COLUMNS.wildType, SITE_COLUMNS.mutant].map(find);
+  if (position === undefined || wildType === undefined || mutant === undefined) {
+    return undefined;
+  }
+  const [places, before, after] = [position, wildType, mutant].map((name) =>
+    Array.from(source.array(name) as ArrayLike<unknown>, cellText),
+  );
+  const isCode = (text: string | undefined) => text === undefined || /^([A-Za-z]{3}|[A-Za-z*=-]|del)$/.test(text);
+  if (!before.every(isCode) || !after.every(isCode)) {
+    return undefined;
+  }
+  const variants = places.map((place, i) =>
+    place === undefined || before[i] === undefined || after[i] === undefined
+      ? null
+      : `${before[i]}${Number(place)}${after[i]}`,
+  );
+  return { mutant, variants };
+}
+
+/** Whether a cell says pathogenic: in words, or 1 (ProteinGym); undefined where it says neither. */
+function readClinical(cell: unknown, where: string): boolean | undefined {
+  const content = cellText(cell)?.toLowerCase();
+  if (content === undefined || MISSING.has(content)) {
+    return undefined;
+  }
+  if (/^((likely[_ ])?pathogenic|1(\.0)?)$/.test(content)) {
+    return true;
+  }
+  if (/^((likely[_ ])?benign|0(\.0)?)$/.test(content)) {
+    return false;
+  }
+  throw new InputError(`${where}: "${String(cell)}" is neither Pathogenic nor Benign (1 or 0)`);
 }
 
 function cellText(cell: unknown): string | undefined {

@@ -1,4 +1,8 @@
+import type { AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
+import { alignPair, type Edit } from './alignPair.js';
+
+export type { Edit } from './alignPair.js';
 
 /** A residue as a variant names it: its one-letter code, and its position in the variant's own numbering. */
 export interface Site {
@@ -20,13 +24,6 @@ export interface Mutation {
   listed?: string;
 }
 
-/** A replacement on the wild type: residues [start, end) (0-based, half-open) become `residues`. */
-export interface Edit {
-  start: number;
-  end: number;
-  residues: string;
-}
-
 /** A variant placed on its wild type: sorted edits that do not overlap; a synonymous change leaves no edit. */
 export interface Variant {
   /** As the user wrote it. */
@@ -43,6 +40,8 @@ export class VariantError extends InputError {
     readonly position?: number,
     readonly expected?: string,
     readonly found?: string,
+    /** Why there is nothing to score, in the words that such rows are counted by. */
+    readonly reason: string = expected === undefined ? 'does not read as a variant' : 'the wild type does not match',
   ) {
     super(message);
   }
@@ -80,7 +79,7 @@ const THREE_LETTERS: Record<string, string> = {
 };
 const ONE_TO_THREE = new Map(Object.entries(THREE_LETTERS).map(([three, one]) => [one, three]));
 
-const WILD_TYPE_NAMES = new Set(['WT', '_WT', 'WILDTYPE', 'WILD-TYPE', 'WILD_TYPE', '=']);
+const WILD_TYPE_NAMES = new Set(['WT', '_WT', 'WILDTYPE', 'WILD-TYPE', 'WILD_TYPE', '=', '_SY', 'SYNONYMOUS']);
 const CHANGE =
   /^([A-Za-z]{3}|[A-Za-z])(-?\d{1,9})(?:_([A-Za-z]{3}|[A-Za-z])(-?\d{1,9}))?(delins|del|ins|dup|fs|ext|\[|=|\*|-|\?)?([A-Za-z*]*)(.*)$/s;
 /** UniProt's accessions, also of an isoform or a version, and its entry names: `P12345-2`, `A4_HUMAN`. */
@@ -88,24 +87,54 @@ const ACCESSION = /^(?:[OPQ]\d[A-Z0-9]{3}\d|[A-NR-Z]\d(?:[A-Z][A-Z0-9]{2}\d){1,2
 const ENTRY_NAME = /^[A-Z0-9]{1,10}_[A-Z0-9]{3,5}$/;
 const FORMS = 'such as A24G, p.Ala24Gly, K23_V25del, K23_L24insRS, C28delinsWV or A3_S5dup';
 
+export interface NotationOptions {
+  /** What the positions count: residues (default) or bases. A change of the other kind is refused. */
+  alphabet?: AlphabetName;
+}
+
 /**
  * Reads a variant in the notations of the field, without looking at a sequence.
  *
- * - `A24G`, three-letter `Ala24Gly`, HGVS `p.Ala24Gly`, `p.(Ala24Gly)`, with or without a reference (`NP_1.1:p.…`, `P12345:p.…`);
- * - of DNA `24A>G`, HGVS `g.24A>G`, where positions count the bases of the given sequence (`c.`, `m.`, `n.` too);
- * - several joined by `:`, `,`, `/` or `;`, and HGVS alleles `p.[Ala24Gly;Cys25Ser]`;
+ * - `A24G`, three-letter `Ala24Gly`, HGVS `p.Ala24Gly`, `p.(Ala24Gly)`, with or without a reference (`NP_1.1:p.…`,
+ *   `P12345:p.…`, `MSH2:p.…`), `%3D` for `=` as VEP writes it;
+ * - FoldX's `AA24G;` (the second letter is the chain);
+ * - with its consequence, the change of DNA that ClinVar and Enrich2 put before it: `NM_1.1(G):c.4A>G (p.Lys2Ala)`;
+ * - of nucleotides `24A>G`, HGVS `g.24A>G`, where positions count the bases of the given sequence (`c.`, `m.`, `n.` too);
+ * - several joined by `:`, `,`, `/`, `;`, `+`, a space or `_`, and HGVS alleles `p.[Ala24Gly;Cys25Ser]`;
  * - `K23del`, `K23_V25del`, `A24-` (a deletion), `K23_L24insRSQ`, `C28_K29delinsW`, `A3_S5dup`;
- * - synonymous `A24A`, `A24=`; the wild type itself `WT`, `_wt`, `=`, `p.=`, which gives no mutation at all;
+ * - synonymous `A24A`, `A24=`; the wild type itself `WT`, `_wt`, `_sy`, `=`, `p.=`, which gives no mutation at all;
  * - stop codons `W24*`, `p.Trp24Ter`. `X` is an unknown residue, never a stop.
  *
- * Frameshifts, extensions and repeats have no protein sequence of their own and are refused.
+ * Frameshifts, extensions and repeats have no protein sequence of their own and are refused, as is a change of DNA
+ * where proteins are read.
  *
  * @example parseVariant('A24G:K30del').length // 2
  * @throws VariantError naming the variant and the part that does not read
  */
-export function parseVariant(text: string): Mutation[] {
+export function parseVariant(text: string, options: NotationOptions = {}): Mutation[] {
   const name = text.trim();
-  let body = withoutReference(name);
+  if (name === '') {
+    throw new VariantError(
+      `variant "${text}" is empty; write WT for the wild type`,
+      name,
+      undefined,
+      undefined,
+      undefined,
+      'no variant',
+    );
+  }
+  const nucleotides = options.alphabet === 'nucleotide';
+  const decoded = name.replace(/%([0-9A-F]{2})/gi, (_, code) => String.fromCharCode(Number.parseInt(code, 16)));
+  const consequences = nucleotides ? undefined : consequencesOf(decoded);
+  if (consequences) {
+    return consequences.flatMap((part) => parseParts(part, name, nucleotides));
+  }
+  return parseParts(withoutReference(withoutChains(decoded, name)), name, nucleotides);
+}
+
+function parseParts(text: string, name: string, nucleotides: boolean): Mutation[] {
+  let body = text;
+  checkLevel(body, name, nucleotides);
   if (/^[pgcmn]\./.test(body)) {
     body = body.slice(2);
   }
@@ -113,21 +142,71 @@ export function parseVariant(text: string): Mutation[] {
   if (WILD_TYPE_NAMES.has(body.toUpperCase())) {
     return [];
   }
-  if (body === '') {
-    throw new VariantError(`variant "${text}" is empty; write WT for the wild type`, name);
+  const parts = body
+    .replace(/\s*([:,/;+])\s*/g, '$1')
+    .replace(/;$/, '')
+    .split(SEPARATORS);
+  return parts.map((part) => parseMutation(part, name, nucleotides));
+}
+
+/** What joins the mutations of a variant; `_` does after a residue, and after a number it makes a range. */
+const SEPARATORS = /[:,/;+]|\s+|(?<=[A-Za-z*=])_(?=[A-Za-z]+-?\d)/;
+
+/** Changes of DNA or RNA: by HGVS's level, or a base put for another. */
+const OF_BASES =
+  /^(?:[cgmnor]\.|[-*]?\d+(?:[+-]\d+)?(?:_[-*]?\d+(?:[+-]\d+)?)?(?:[ACGTUN]+>[ACGTUN]+|del|dup|ins|inv))/i;
+
+/** @throws VariantError for a change of bases where residues are read, and the other way round */
+function checkLevel(body: string, name: string, nucleotides: boolean): void {
+  if (nucleotides ? /^p\./.test(body) : OF_BASES.test(unwrapped(body, '[', ']'))) {
+    throw new VariantError(
+      nucleotides
+        ? `variant "${name}" is a change of a protein; give one of DNA, such as 24A>G, or a protein model`
+        : `variant "${name}" is a change of DNA or RNA, and positions count residues here: give the protein's change, ` +
+            'such as p.Ala24Gly, or a nucleotide model',
+      name,
+      undefined,
+      undefined,
+      undefined,
+      nucleotides ? 'a change of a protein' : 'a change of DNA or RNA',
+    );
   }
-  return body.split(/[:,/;]/).map((part) => parseMutation(part, name));
+}
+
+/** The protein's changes in brackets after those of DNA, each once; undefined where there are none. */
+function consequencesOf(text: string): string[] | undefined {
+  if (!/(^|[:\s])[cgmn]\./.test(text)) {
+    return undefined;
+  }
+  const found = [...text.matchAll(/\((p\.(?:[^()]|\([^()]*\))*)\)/g)].map(([, change]) => change);
+  return found.length === 0 ? undefined : [...new Set(found)];
+}
+
+/** FoldX's mutations, which name the chain after the residue, as others write them. */
+function withoutChains(text: string, name: string): string {
+  const parts = text
+    .replace(/;$/, '')
+    .split(',')
+    .map((part) => /^([A-Z])([A-Z0-9])(-?\d+[A-Z])$/i.exec(part.trim()));
+  const known = parts.flatMap((part) => (part && !/^\d$/.test(part[2]) ? [part] : []));
+  if (known.length < parts.length) {
+    return text;
+  }
+  if (new Set(known.map(([, , chain]) => chain)).size > 1) {
+    throw new VariantError(`variant "${name}" changes several chains; score one chain at a time`, name);
+  }
+  return known.map(([, residue, , change]) => residue + change).join(',');
 }
 
 function withoutReference(name: string): string {
-  const at = name.search(/:[pgcmn]\./);
+  const at = name.search(/:\s*[pgcmnor]\./);
   if (at <= 0) {
     return name;
   }
-  return isReference(name.slice(0, at)) ? name.slice(at + 1) : name;
+  return isReference(name.slice(0, at)) ? name.slice(at + 1).trim() : name;
 }
 
-/** Whether a text names a sequence and no change; UniProt's names may begin as a change does. */
+/** Whether a text names a sequence and no change; UniProt's and genes' names may begin as a change does. */
 function isReference(text: string): boolean {
   if (/[,/;[\]]/.test(text) || /^[pgcmn]\./.test(text)) {
     return false;
@@ -136,8 +215,17 @@ function isReference(text: string): boolean {
   if (!change || ACCESSION.test(text)) {
     return true;
   }
-  const isRange = change[3] !== undefined;
-  return ENTRY_NAME.test(text) && !isRange;
+  const [, , , last, , verb] = change;
+  if (last !== undefined) {
+    return false;
+  }
+  return ENTRY_NAME.test(text) || (verb === undefined && !isSubstitutionName(text));
+}
+
+/** Whether a text is the whole name of a substitution, as that of the gene A2M is, too. */
+function isSubstitutionName(text: string): boolean {
+  const match = /^([A-Za-z]{3}|[A-Za-z])-?\d+([A-Za-z]{3}|[A-Za-z*])$/.exec(text);
+  return match !== null && residueOf(match[1]) !== undefined && residueOf(match[2]) !== undefined;
 }
 
 function unwrapped(text: string, open: string, close: string): string {
@@ -148,16 +236,30 @@ function unwrapped(text: string, open: string, close: string): string {
   return inner.includes(open) && open === '(' ? text : inner.trim();
 }
 
-function parseMutation(part: string, name: string): Mutation {
+function parseMutation(part: string, name: string, nucleotides: boolean): Mutation {
   let text = part.trim();
   if (text.startsWith('p.')) {
     text = text.slice(2);
   }
   text = unwrapped(text, '(', ')');
-  const refuse = (reason: string): never => {
-    throw new VariantError(`variant "${name}": "${part.trim()}" ${reason}`, name);
+  const refuse = (what: string, reason?: string): never => {
+    throw new VariantError(
+      `variant "${name}": "${part.trim()}" ${what}`,
+      name,
+      undefined,
+      undefined,
+      undefined,
+      reason,
+    );
   };
-  const base = /^(?:[gcmn]\.)?(-?\d{1,9})([A-Za-z])>([A-Za-z])$/.exec(text);
+  checkLevel(text, name, nucleotides);
+  if (/^\(?\?\)?$/.test(text)) {
+    return refuse('has an unknown effect, so there is nothing to score', 'unknown effect');
+  }
+  if (/^0\??$/.test(text)) {
+    return refuse('leaves no protein, so there is nothing to score', 'no protein');
+  }
+  const base = nucleotides && /^(?:[gcmn]\.)?(-?\d{1,9})([A-Za-z])>([A-Za-z])$/.exec(text);
   if (base) {
     const first = { residue: base[2].toUpperCase(), position: Number(base[1]) };
     return { kind: 'substitution', first, last: first, residues: base[3].toUpperCase() };
@@ -168,16 +270,16 @@ function parseMutation(part: string, name: string): Mutation {
   }
   const [, firstCode, firstPosition, lastCode, lastPosition, verb, letters, rest] = match;
   if (verb === 'fs' || (!verb && /fs/.test(letters!))) {
-    return refuse('is a frameshift: give the mutated sequence instead');
+    return refuse('is a frameshift: give the mutated sequence instead', 'frameshift');
   }
   if (verb === 'ext' || (!verb && /ext/.test(letters!))) {
-    return refuse('is an extension: give the mutated sequence instead');
+    return refuse('is an extension: give the mutated sequence instead', 'extension');
   }
   if (verb === '[') {
-    return refuse('is a repeat: give the mutated sequence instead');
+    return refuse('is a repeat: give the mutated sequence instead', 'repeat');
   }
   if (verb === '?') {
-    return refuse('has an unknown effect, so there is nothing to score');
+    return refuse('has an unknown effect, so there is nothing to score', 'unknown effect');
   }
   if (rest !== '') {
     return refuse(`does not read as a mutation ${FORMS}`);
@@ -188,6 +290,12 @@ function parseMutation(part: string, name: string): Mutation {
   const sequence = (text: string): string =>
     three ? (text.match(/[A-Za-z]{1,3}|\*/g) ?? []).map(code).join('') : [...text].map(code).join('');
   const first: Site = { residue: code(firstCode!), position: Number(firstPosition) };
+  if (first.residue === '*') {
+    return refuse(
+      'changes the stop codon, which is no residue of the sequence: give the mutated sequence instead',
+      'extension',
+    );
+  }
   const last: Site = lastCode === undefined ? first : { residue: code(lastCode), position: Number(lastPosition) };
   if (last.position < first.position) {
     return refuse('ends before it starts');
@@ -378,9 +486,25 @@ function substitutionsOf(wildType: string, edit: Edit): Edit[] {
   });
 }
 
-/** Parses and places a variant in one step. */
-export function readVariant(wildType: string, text: string, options: { offset?: number } = {}): Variant {
-  return placeVariant(wildType, parseVariant(text), { name: text.trim(), offset: options.offset });
+/**
+ * Parses and places a variant in one step. Before HGVS's colon a name such as `A2M` is a mutation where its residue is
+ * the wild type's, else the gene.
+ */
+export function readVariant(
+  wildType: string,
+  text: string,
+  options: NotationOptions & { offset?: number } = {},
+): Variant {
+  const name = text.trim();
+  const offset = options.offset ?? 1;
+  const at = name.search(/:\s*p\./);
+  const head = /^([A-Za-z]+)(-?\d+)/.exec(name);
+  const isGene =
+    at > 0 &&
+    head !== null &&
+    isSubstitutionName(name.slice(0, at)) &&
+    wildType[Number(head[2]) - offset] !== residueOf(head[1]);
+  return placeVariant(wildType, parseVariant(isGene ? name.slice(at + 1) : name, options), { name, offset });
 }
 
 /** The mutated sequence. A stop codon ends it: what follows is not translated. */
@@ -397,8 +521,8 @@ export function applyVariant(wildType: string, variant: Variant): string {
 }
 
 /**
- * The variant that turns one sequence into another: substitutions where the lengths agree, else the shortest single
- * deletion, insertion or delins between their common ends (the one furthest towards the C-terminus, HGVS's 3' rule).
+ * The variant that turns one sequence into another, by their alignment: substitutions, deletions, insertions and delins,
+ * each as far towards the C-terminus as it can stand (HGVS's 3' rule).
  *
  * @example diffSequences('MKTV', 'MKV').name // 'T3del'
  */
@@ -409,31 +533,15 @@ export function diffSequences(
 ): Variant {
   const offset = options.offset ?? 1;
   const site = (index: number): Site => ({ residue: wildType[index], position: index + offset });
-  const mutations: Mutation[] = [];
-  if (wildType.length === mutated.length) {
-    for (let i = 0; i < wildType.length; i++) {
-      if (wildType[i] !== mutated[i]) {
-        mutations.push({ kind: 'substitution', first: site(i), last: site(i), residues: mutated[i] });
-      }
-    }
-    return placeVariant(wildType, mutations, { name: options.name, offset });
-  }
-  const shorter = Math.min(wildType.length, mutated.length);
-  let start = 0;
-  while (start < shorter && wildType[start] === mutated[start]) {
-    start++;
-  }
-  let tail = 0;
-  while (tail < shorter - start && wildType[wildType.length - 1 - tail] === mutated[mutated.length - 1 - tail]) {
-    tail++;
-  }
-  const end = wildType.length - tail;
-  const residues = mutated.slice(start, mutated.length - tail);
-  const edit: Edit = { start, end, residues };
-  return { name: options.name ?? nameOfEdit(wildType, edit, site), edits: [edit] };
+  const edits = alignPair(wildType, mutated);
+  const name = options.name ?? (edits.map((edit) => nameOfEdit(wildType, edit, site)).join(':') || 'WT');
+  return { name, edits };
 }
 
 function nameOfEdit(wildType: string, { start, end, residues }: Edit, site: (index: number) => Site): string {
+  if (end - start === 1 && residues.length === 1) {
+    return formatVariant([{ kind: 'substitution', first: site(start), last: site(start), residues }]);
+  }
   if (start < end) {
     const kind = residues === '' ? 'deletion' : 'delins';
     return formatVariant([{ kind, first: site(start), last: site(end - 1), residues }]);

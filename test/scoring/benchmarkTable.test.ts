@@ -9,7 +9,7 @@ function assay(id: string, kind: BenchmarkResult['kind'], spearman: number, abou
       id,
       kind,
       variants: 10,
-      left: { unscored: 0, missing: 0, mismatches: 0 },
+      left: { unscored: 0, missing: 0, mismatches: 0, unscorable: {} },
       metrics: { spearman, auc: 0.5, mcc: Number.NaN, ndcg: 0.25, topRecall: 0.123456 },
       scores: new Float64Array(),
       measured: new Float64Array(),

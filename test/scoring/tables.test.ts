@@ -86,10 +86,11 @@ describe('what is wrong is said in one line, with the row', () => {
     ['broken.arrow', 'no arrow', /broken\.arrow does not read as a table/],
     ['cut.csv.gz', gzipSync(CSV.repeat(99)).subarray(0, 60), /no whole gzip file/],
     ['plain.csv.gz', CSV, /no whole gzip file/],
-    ['table.xlsx', 'PK', /use \.csv, \.tsv, \.json or \.arrow/],
+    ['table.xlsx', 'PK\x03\x04', /table\.xlsx is an Excel workbook; .* save the sheet as \.csv/],
+    ['table.foo', CSV, /use \.csv, \.tsv, \.json, \.arrow or \.parquet/],
     ['twice.csv', 'mutant,mutant,DMS_score\nM1A,M1A,1\n', /two columns named mutant/],
     ['nocolumn.csv', 'foo,DMS_score\nM1A,1\n', /no column mutant or mutated_sequence; it has foo, DMS_score/],
-    ['noscore.csv', 'mutant,fitness\nM1A,1\n', /no column DMS_score; it has mutant, fitness/],
+    ['noscore.csv', 'mutant,activity\nM1A,1\n', /no column DMS_score or DMS_bin_score; it has mutant, activity/],
     ['word.csv', rows('M1A,1', 'K2A,high'), /word\.csv row 2, DMS_score: "high" is not a finite number/],
     ['infinite.csv', rows('M1A,inf'), /row 1, DMS_score: "inf" is not/],
     [
@@ -125,7 +126,7 @@ describe('what is wrong is said in one line, with the row', () => {
     const path = file('skip.csv', rows('M1A,1', 'A2G,2', 'K2A,NaN', 'K99A,1'));
     const assay = await readAssay(path, WILD_TYPE, { skipMismatches: true, skipMissing: true });
     expect(assay.variants).toHaveLength(1);
-    expect(assay.skipped).toEqual({ mismatches: 2, missing: 1 });
+    expect(assay.skipped).toEqual({ mismatches: 2, missing: 1, unscorable: {} });
   });
 
   it('names a column asked for that is not there', async () => {

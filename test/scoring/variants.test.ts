@@ -40,12 +40,36 @@ describe('notations', () => {
     ['K2A:p.Thr3Ser', 'MASVRQGAAL'],
     ['K2del:p.Thr3Ser', 'MSVRQGAAL'],
     ['p.Lys2Ala:p.Thr3Ser', 'MASVRQGAAL'],
-    ['2K>A', 'MATVRQGAAL'],
-    ['NC_000001.11:g.2K>A', 'MATVRQGAAL'],
-    ['c.[2K>A;3T>S]', 'MASVRQGAAL'],
     ['K2A:T3S', 'MASVRQGAAL'],
     ['K2A,T3S', 'MASVRQGAAL'],
     ['K2A/T3S', 'MASVRQGAAL'],
+    ['K2A;T3S', 'MASVRQGAAL'],
+    ['K2A; T3S;', 'MASVRQGAAL'],
+    ['K2A T3S', 'MASVRQGAAL'],
+    ['K2A  T3S', 'MASVRQGAAL'],
+    ['K2A+T3S', 'MASVRQGAAL'],
+    ['K2A_T3S', 'MASVRQGAAL'],
+    ['Lys2Ala_Thr3Ser', 'MASVRQGAAL'],
+    ['K2_V4del_G7W', 'MRQWAAL'],
+    ['MSH2:p.Lys2Ala', 'MATVRQGAAL'],
+    ['ARG1:p.Lys2Ala', 'MATVRQGAAL'],
+    ['F9:p.Lys2Ala', 'MATVRQGAAL'],
+    ['TPK1:p.(Lys2Ala)', 'MATVRQGAAL'],
+    ['K2:p.Thr3Ser', 'MKSVRQGAAL'],
+    // Genes whose names are those of substitutions, which the wild type does not have.
+    ['A2M:p.Lys2Ala', 'MATVRQGAAL'],
+    ['C4A:p.Lys2Ala', 'MATVRQGAAL'],
+    ['C1R:p.[Lys2Ala;Thr3Ser]', 'MASVRQGAAL'],
+    ['ENSP00000233146.2:p.Lys2%3D', WILD_TYPE],
+    ['ENSP00000233146.2:p.Lys2Ala', 'MATVRQGAAL'],
+    ['NM_000251.3(MSH2):c.4A>G (p.Lys2Ala)', 'MATVRQGAAL'],
+    ['NM_000251.3(MSH2):c.4_6del (p.Lys2del)', 'MTVRQGAAL'],
+    ['c.4A>G (p.Lys2Ala), c.8C>G (p.Thr3Ser)', 'MASVRQGAAL'],
+    ['c.4A>G (p.Lys2Ala), c.5A>G (p.Lys2Ala)', 'MATVRQGAAL'],
+    ['c.6G>A (p.=)', WILD_TYPE],
+    ['KA2A;', 'MATVRQGAAL'],
+    ['KA2A,TA3S;', 'MASVRQGAAL'],
+    ['_sy', WILD_TYPE],
     ['T3S:K2A', 'MASVRQGAAL'],
     ['p.[Lys2Ala;Thr3Ser]', 'MASVRQGAAL'],
     ['p.[(Lys2Ala);(Thr3Ser)]', 'MASVRQGAAL'],
@@ -74,6 +98,16 @@ describe('notations', () => {
     ['K2X', 'MXTVRQGAAL'],
     ['p.Lys2Sec', 'MUTVRQGAAL'],
   ])('%s', (text, expected) => expect(mutate(text)).toBe(expected));
+
+  it('of bases, where the alphabet has them', () => {
+    const bases = (text: string) =>
+      applyVariant('ATGAAACCC', readVariant('ATGAAACCC', text, { alphabet: 'nucleotide' }));
+    for (const text of ['4A>G', 'c.4A>G', 'NC_000001.11:g.4A>G', 'n.4A>G', 'A4G']) {
+      expect(bases(text)).toBe('ATGGAACCC');
+    }
+    expect(bases('c.[4A>G;7C>T]')).toBe('ATGGAATCC');
+    expect(() => bases('p.Lys2Ala')).toThrow('variant "p.Lys2Ala" is a change of a protein');
+  });
 
   it('counts from the offset', () => {
     expect(mutate('K25A', 24)).toBe('MATVRQGAAL');
@@ -104,6 +138,23 @@ describe('what is refused', () => {
     ['p.Ter11GlnextTer17', 'extension'],
     ['p.Lys2[4]', 'repeat'],
     ['p.Met1?', 'unknown effect'],
+    ['p.?', 'unknown effect'],
+    ['p.(?)', 'unknown effect'],
+    ['p.0', 'no protein'],
+    ['p.Ter11Lys', 'stop codon'],
+    ['c.4A>G', 'change of DNA or RNA'],
+    ['NM_000251.3(MSH2):c.4A>G', 'change of DNA or RNA'],
+    ['c.[4A>G;8C>G]', 'change of DNA or RNA'],
+    ['c.4_6del', 'change of DNA or RNA'],
+    ['c.*4A>G', 'change of DNA or RNA'],
+    ['n.4A>G', 'change of DNA or RNA'],
+    ['g.4A>G', 'change of DNA or RNA'],
+    ['m.4A>G', 'change of DNA or RNA'],
+    ['r.4a>g', 'change of DNA or RNA'],
+    ['4A>G', 'change of DNA or RNA'],
+    ['2K>A', 'does not read'],
+    ['K2A:4A>G', 'change of DNA or RNA'],
+    ['KA2A,TB3S;', 'several chains'],
     ['K2_V4ins', 'names no inserted'],
     ['K2_V4insA', 'two neighbours'],
     ['K2insA', 'two neighbours'],
@@ -111,7 +162,6 @@ describe('what is refused', () => {
     ['K2_T2del', 'two residues at position 2'],
     ['K2_V4delKT', 'other residues'],
     ['K2A::T3S', 'does not read'],
-    ['K2:p.Thr3Ser', 'names no mutant residue'],
     ['K2_V41:p.Thr3Ser', 'names no mutant residue'],
     ['p.Lys2fs:p.Thr3Ser', 'frameshift'],
     ['K2A:K2S', 'change position 2'],

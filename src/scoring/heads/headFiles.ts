@@ -104,7 +104,7 @@ export async function saveHead(
     wildType,
     offset,
     trained,
-    scoring: task ? undefined : scoringOf(about.scoring),
+    scoring: task ? undefined : scoringOf({ ...about.scoring, perResidue: about.scoring?.perResidue ?? 'indels' }),
     tuned,
     task,
     classes,
@@ -243,7 +243,8 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
   if (modelFolders && modelFolders.length !== named.length) {
     throw new InputError(`${path} stands on ${named.length} models; ${modelFolders.length} were given`);
   }
-  const scoring = scoringOf(description.scoring);
+  // Heads that say nothing of it were trained on sums.
+  const scoring = scoringOf({ perResidue: false, ...description.scoring });
   const models: LanguageModel[] = [];
   let own: LanguageModel | undefined;
   const dispose = () => {

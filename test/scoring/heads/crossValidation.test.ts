@@ -29,7 +29,7 @@ beforeAll(async () => {
   const random = new Random(3);
   const variants = [...singleSubstitutions(WILD_TYPE, 'ACDEFGHIKLMNPQRSTVWY'), readVariant(WILD_TYPE, 'K2*')];
   const measured = Float64Array.from(variants, ({ edits }) => (edits[0].start % 3) + random.uniform());
-  assay = { wildType: WILD_TYPE, variants, measured, skipped: { mismatches: 0, missing: 0 } };
+  assay = { wildType: WILD_TYPE, variants, measured, skipped: { mismatches: 0, missing: 0, unscorable: {} } };
 });
 afterAll(async () => {
   model.dispose();

@@ -138,7 +138,7 @@ describe('heads', () => {
     const expected = await predictAssayHead(head, own);
     (head as GradientHead).dispose();
     const loaded = await loadHead(path);
-    expect(loaded.scoring).toEqual(settings);
+    expect(loaded.scoring).toEqual({ ...settings, perResidue: 'indels' });
     const again = new VariantFeatures(loaded.models, WILD_TYPE, all, loaded.scoring);
     (await predictAssayHead(loaded.head, again)).forEach((value, i) => {
       expect(value).toBeCloseTo(expected[i], 4);
@@ -146,10 +146,11 @@ describe('heads', () => {
     loaded.dispose();
     const json = join(path, 'head.json');
     const { scoring, tuned, ...old } = JSON.parse(readFileSync(json, 'utf8'));
-    expect(scoring).toEqual(settings);
+    expect(scoring).toEqual({ ...settings, perResidue: 'indels' });
     writeFileSync(json, JSON.stringify(old));
     const older = await loadHead(path);
-    expect(older.scoring).toEqual({ indels: 'single-pass' });
+    // Before there was a choice, likelihoods of insertions and deletions were sums.
+    expect(older.scoring).toEqual({ indels: 'single-pass', perResidue: false });
     older.dispose();
   });
 
