@@ -7,6 +7,12 @@ import { Warnings } from '../data/warnings.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
 import type { LanguageModel } from '../model/model.js';
 import type { BenchmarkedAssay } from '../scoring/benchmarkTable.js';
+import {
+  addSupervisedOptions,
+  benchmarkSupervised,
+  checkSupervised,
+  type SupervisedOptions,
+} from './benchmarkSupervised.js';
 import { UsageError } from './errors.js';
 import {
   ALL_SCHEMES,
@@ -63,12 +69,19 @@ export function benchmarkCommand(): Command {
     .option('--bootstrap <n>', "resamples of the interval around Spearman's correlation", wholeNumber(0, 1e6), 1000)
     .option('--scores <folder>', 'also write the score of every variant, one table an assay')
     .option('--skip-missing', 'leave out and count rows without a measured value');
+  addSupervisedOptions(command);
   addSchemeOptions(command, 'single-pass', ALL_SCHEMES);
   addEvidenceOptions(command);
   addVariantTableOptions(command, true);
   addOutputOptions(command);
   addCommonOptions(command, 'seed', 'device', 'threads');
-  command.action(benchmark);
+  command.action((options: BenchmarkCommandOptions & SupervisedOptions) => {
+    checkSupervised(options, command);
+    if (options.supervised) {
+      return benchmarkSupervised(options);
+    }
+    return benchmark(options, command);
+  });
   command.addHelpText(
     'after',
     `
@@ -76,12 +89,17 @@ Lines of the table, by the column level:
   assay           one assay
   mean            mean over the assays of a kind: singles, multiples, indels, clinical (AUC only)
   selection_type  mean over the proteins of a selection type, where a reference tells them
-  average         mean over selection types: ProteinGym's figure, with its bootstrap standard error`,
+  average         mean over selection types: ProteinGym's figure, with its bootstrap standard error
+
+--supervised: one line for each assay and split, and the means of the splits; Spearman of all folds' predictions
+together, mean squared error of standardised values, coverage of intervals, and what the head was given. Published
+figures come from a --reference with the columns DMS_id and split.`,
   );
   return addExamples(
     command,
     'protein-lm benchmark --assays dms --model runs/first',
     'protein-lm benchmark --assays DMS_ProteinGym_substitutions --reference DMS_substitutions.csv --model esm2_t6_8M_UR50D --out results.csv',
+    'protein-lm benchmark --assays dms --supervised --alignments alignments --structures structures --reference published.csv --out heads.csv',
     'protein-lm benchmark --assays dms --model runs/first --scheme wt-marginals --scores runs/first/scores',
     'protein-lm benchmark --assays dms --alignments alignments --structures structures --scheme rsalor',
   );
@@ -90,7 +108,7 @@ Lines of the table, by the column level:
 async function benchmark(options: BenchmarkCommandOptions, command: Command): Promise<void> {
   const { model: folders = [], alignments, structures } = options;
   if (folders.length === 0 && alignments === undefined) {
-    throw new UsageError('give --model FOLDER, or --alignments FOLDER');
+    throw new UsageError('give --model FOLDER, or --alignments FOLDER; or --supervised to cross-validate heads');
   }
   checkEvidence(
     options,

@@ -32,6 +32,8 @@ Heads:
   augmented-embedding  the same with the last layer's states over the mutated sites as well
   mean-embedding       ridge on the last layer's states, mean over the residues
   site-embedding       ridge on the last layer's states, mean over the mutated sites
+  gp                   Gaussian process over the mutated sites' likeness (letters of the family, distance, exposure):
+                       takes --alignment, --structure and --model, as many as there are; tells how sure it is
   fine-tune            gradients through a head on the site's states and the zero-shot score, and the last layers
 
 Classes (--task sequences, --task residues): --assay is a table with the columns sequence and label (others by
@@ -43,6 +45,7 @@ The head and the last layers learn by gradients; --save and score --head work as
     'protein-lm finetune --assay BLAT_ECOLX.csv --model runs/first --split random contiguous modulo',
     'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --save heads/mine',
     'protein-lm score protein.fasta --head heads/mine --out predictions.csv',
+    'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --method gp --alignment family.a3m --structure protein.pdb --split random contiguous modulo --save heads/gp',
     'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method one-hot augmented --train-size 24 96 384',
     'protein-lm finetune --assay mutants.csv --wild-type protein.fasta --model runs/first --method fine-tune --layers all --loss ranking',
     'protein-lm finetune --task residues --assay secondary_structure.csv --model runs/first --layers 2 --save heads/ss3',
@@ -52,10 +55,13 @@ The head and the last layers learn by gradients; --save and score --head work as
 
 async function finetune(options: FinetuneOptions): Promise<void> {
   const output = tableOutput(options);
-  await modelAlphabet(options.model, 'finetune', ['protein']);
+  const { model = [] } = options;
+  if (model.length > 0) {
+    await modelAlphabet(model, 'finetune', ['protein']);
+  }
   if (options.save !== undefined) {
     const { checkHeadFolder } = await import('../scoring/heads/headFiles.js');
-    checkHeadFolder(options.save, options.model);
+    checkHeadFolder(options.save, model);
   }
   const rows =
     options.task === 'fitness' ? await finetuneAssays(options) : await finetuneClasses(options, options.task);
@@ -66,8 +72,8 @@ async function finetune(options: FinetuneOptions): Promise<void> {
 
 /** Classification: cross-validation in random folds, and the head of all sequences. */
 async function finetuneClasses(options: FinetuneOptions, task: Classification): Promise<FigureRow[]> {
-  const { assay: path, save } = options;
-  const [folder, ...others] = options.model;
+  const { assay: path, save, model: folders = [] } = options;
+  const [folder, ...others] = folders;
   if (path === undefined || folder === undefined || others.length > 0) {
     throw new UsageError(`--task ${task} takes one --assay and one --model`);
   }
@@ -98,7 +104,7 @@ async function finetuneClasses(options: FinetuneOptions, task: Classification): 
     const { saveHead } = await import('../scoring/heads/headFiles.js');
     const head = await trainClassifier(model, data, settings);
     await saveHead(Object.assign(head, { method: 'fine-tune' as const }), save, {
-      models: options.model,
+      models: folders,
       wildType: '',
       offset: 1,
       trained: data.sequences.length,

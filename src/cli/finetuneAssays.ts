@@ -2,8 +2,10 @@ import { basename } from 'node:path';
 import { InputError } from '../data/errors.js';
 import type { LanguageModel } from '../model/model.js';
 import type { Assay } from '../scoring/assay.js';
+import type { AssayFile } from '../scoring/benchmark.js';
 import type { AssayHeadOptions, Method } from '../scoring/heads/assayHead.js';
-import type { TrainingVariants } from '../scoring/heads/crossValidation.js';
+import type { Coverage, TrainingVariants } from '../scoring/heads/crossValidation.js';
+import type { GaussianEvidence } from '../scoring/heads/gp/evidence.js';
 import { type FigureRow, figures } from './figures.js';
 import type { FinetuneOptions } from './finetuneOptions.js';
 import { createProgress } from './progress.js';
@@ -14,13 +16,14 @@ export async function finetuneAssays(options: FinetuneOptions): Promise<FigureRo
   const { readAssay, readWildType } = await import('../scoring/assay.js');
   const { findAssays } = await import('../scoring/benchmark.js');
   const { assay: path, wildType } = options;
-  const files =
+  const files: AssayFile[] =
     path === undefined
       ? await findAssays(options.assays!, options.reference)
       : [
           {
             id: basename(path).replace(/\.\w+(\.gz)?$/, ''),
             path,
+            published: {},
             wildType: wildType === undefined ? undefined : await readWildType(wildType),
           },
         ];
@@ -28,7 +31,7 @@ export async function finetuneAssays(options: FinetuneOptions): Promise<FigureRo
   const { loadModel } = await import('../model/files.js');
   const engine = await startEngine(options.device, { threads: options.threads });
   const models: LanguageModel[] = [];
-  for (const folder of options.model) {
+  for (const folder of options.model ?? []) {
     models.push(await loadModel(folder));
   }
   const rows: FigureRow[] = [];
@@ -36,7 +39,8 @@ export async function finetuneAssays(options: FinetuneOptions): Promise<FigureRo
     const assay = await readAssay(file.path, file.wildType, { ...options, columns: columnNames(options) });
     const { unscorable, ...skipped } = assay.skipped;
     warnOfRows(file.path, { ...skipped, ...unscorable });
-    rows.push(...(await finetuneAssay(file.id, file.path, assay, models, options)));
+    const evidence = await evidenceOf(file, assay.wildType, options);
+    rows.push(...(await finetuneAssay(file.id, file.path, assay, models, evidence, options)));
   }
   for (const model of models) {
     model.dispose();
@@ -50,6 +54,7 @@ async function finetuneAssay(
   path: string,
   assay: Assay,
   models: readonly LanguageModel[],
+  evidence: GaussianEvidence | undefined,
   options: FinetuneOptions,
 ): Promise<FigureRow[]> {
   const { crossValidateAssay, methodFits, splitFits, trainingVariants } = await import(
@@ -58,6 +63,7 @@ async function finetuneAssay(
   const progress = createProgress({ label: id, unit: 'steps', quiet: options.quiet });
   const data = trainingVariants(models, assay, {
     ...scoreOptions(options),
+    evidence,
     onProgress: (done, total) => progress.update(done, `of ${total}: features`),
   });
   warnOfRows(path, { 'stop codons or letters that the model does not know': data.unscorable });
@@ -84,9 +90,14 @@ async function finetuneAssay(
     where: path,
     onFold: (done, name, method) => progress.update(done, `folds of ${name}, ${method}`),
   })) {
-    const { metrics, ...about } = line;
+    const { metrics, mse, coverage, ...about } = line;
     const { topRecall: top_recall, ...others } = metrics;
-    rows.push({ assay: id, ...about, ...figures({ ...others, top_recall }) });
+    rows.push({
+      assay: id,
+      ...about,
+      ...figures({ ...others, top_recall }),
+      ...(methods.includes('gp') ? coverageColumns(coverage) : {}),
+    });
     if (line.fold === 'all') {
       progress.log(`${id} ${line.method} ${line.split}: Spearman ${(rows.at(-1)!.spearman as number).toFixed(3)}`);
     }
@@ -102,6 +113,39 @@ async function finetuneAssay(
   return rows;
 }
 
+/** What the files beside an assay tell of its protein; undefined where there are none. */
+async function evidenceOf(
+  file: AssayFile,
+  wildType: string,
+  options: FinetuneOptions,
+): Promise<GaussianEvidence | undefined> {
+  if (!options.method.includes('gp')) {
+    return undefined;
+  }
+  const { ALIGNMENT_FILES, fileOfAssay, STRUCTURE_FILES } = await import('../scoring/benchmark.js');
+  const { readGaussianEvidence } = await import('../scoring/heads/gp/evidence.js');
+  const { Warnings } = await import('../data/warnings.js');
+  const { alignments, structures, query, chain, offset } = options;
+  const warnings = new Warnings();
+  const evidence = await readGaussianEvidence(wildType, `the wild type of ${file.path}`, {
+    alignment: alignments === undefined ? options.alignment : fileOfAssay(alignments, ALIGNMENT_FILES, file),
+    structure: structures === undefined ? options.structure : fileOfAssay(structures, STRUCTURE_FILES, file),
+    query,
+    chain,
+    offset,
+    warnings,
+  });
+  for (const line of warnings.lines()) {
+    process.stderr.write(`warning: ${line}\n`);
+  }
+  return evidence;
+}
+
+function coverageColumns(coverage: Coverage | undefined): FigureRow {
+  const { half, most } = coverage ?? { half: Number.NaN, most: Number.NaN };
+  return figures({ coverage_50: half, coverage_90: most });
+}
+
 /** Trains a head on the whole assay, and saves it. */
 async function saveAssayHead(
   method: Method,
@@ -114,7 +158,8 @@ async function saveAssayHead(
   const all = features.variants.map((_, i) => i);
   const head = await fitAssayHead(method, features, all, measured, options);
   await saveHead(head, folder, {
-    models: options.model,
+    models: options.model ?? [],
+    seed: options.seed,
     wildType: features.wildType,
     offset: options.offset ?? 1,
     trained: all.length,

@@ -15,7 +15,13 @@ import {
 } from './scoringOptions.js';
 
 export interface FinetuneOptions extends CommonOptions, OutputOptions, SchemeOptions, VariantTableOptions {
-  model: string[];
+  model?: string[];
+  alignment?: string;
+  query?: string;
+  structure?: string;
+  chain?: string;
+  alignments?: string;
+  structures?: string;
   assay?: string;
   assays?: string;
   reference?: string[];
@@ -43,8 +49,22 @@ const METHOD_NAMES = [
   'augmented-embedding',
   'mean-embedding',
   'site-embedding',
+  'gp',
   'fine-tune',
 ] as const;
+
+/** Methods that need no language model. */
+const WITHOUT_MODEL: readonly Method[] = ['one-hot', 'gp'];
+
+/** What only a Gaussian process looks at. */
+const OF_PROCESSES = [
+  'alignment',
+  'query',
+  'structure',
+  'chain',
+  'alignments',
+  'structures',
+] as const satisfies (keyof FinetuneOptions)[];
 
 /** Options of assays, which classes have no use for. */
 const OF_ASSAYS = [
@@ -60,6 +80,7 @@ const OF_ASSAYS = [
   'skipUnscorable',
   'mutantColumn',
   'scoreColumn',
+  ...OF_PROCESSES,
   ...SCORE_SETTINGS,
 ] as const satisfies (keyof FinetuneOptions)[];
 
@@ -70,7 +91,13 @@ export function addFinetuneOptions(command: Command): void {
     .option('--assays <folder>', 'cross-validate on every assay of a folder, as benchmark finds them')
     .option('--reference <file...>', 'with --assays: tables of wild types by DMS_id (default: those in the folder)')
     .option('--wild-type <fasta>', "the assay's wild type (default: from its columns mutant and mutated_sequence)")
-    .addOption(modelOption())
+    .addOption(modelOption(false))
+    .option('--alignment <file>', "gp: an alignment of the protein's family (a3m, a2m, FASTA, Stockholm, CLUSTAL)")
+    .option('--query <id>', "the alignment's row that is the protein (default: the first)")
+    .option('--structure <file>', 'gp: a structure of the protein (PDB, mmCIF)')
+    .option('--chain <id>', "the structure's chain (default: the first)")
+    .option('--alignments <folder>', 'with --assays: alignments, each named as its assay or the beginning of it')
+    .option('--structures <folder>', 'with --assays: structures, named likewise')
     .addOption(
       new Option('--task <name>', 'what to learn: an assay, or classes of whole sequences or of residues')
         .choices(['fitness', 'sequences', 'residues'])
@@ -133,7 +160,11 @@ export function checkUsage(options: FinetuneOptions, command: Command): void {
   }
   const { task, split = [] } = options;
   if (task === 'fitness') {
+    checkEvidence(options, command);
     return;
+  }
+  if (options.model === undefined) {
+    throw new UsageError(`give --model FOLDER: --task ${task} learns through one`);
   }
   const given = givenFlags(command, OF_ASSAYS);
   if (given.length > 0) {
@@ -142,5 +173,37 @@ export function checkUsage(options: FinetuneOptions, command: Command): void {
   const other = split.find((name) => name !== 'random');
   if (other !== undefined) {
     throw new UsageError(`--split ${other} is of --task fitness: --task ${task} has random folds`);
+  }
+}
+
+function checkEvidence(options: FinetuneOptions, command: Command): void {
+  const { assays, method, model } = options;
+  const needing = method.find((name) => !WITHOUT_MODEL.includes(name));
+  if (model === undefined && needing !== undefined) {
+    throw new UsageError(
+      `give --model FOLDER: --method ${needing} needs one; ${WITHOUT_MODEL.join(' and ')} need none`,
+    );
+  }
+  const given = givenFlags(command, OF_PROCESSES);
+  if (given.length > 0 && !method.includes('gp')) {
+    throw new UsageError(`${given.join(', ')} is of --method gp: leave it out`);
+  }
+  const other = givenFlags(
+    command,
+    assays === undefined ? ['alignments', 'structures'] : ['alignment', 'structure', 'query', 'chain'],
+  );
+  if (other.length > 0) {
+    throw new UsageError(
+      assays === undefined
+        ? `${other.join(', ')} is of --assays: give --alignment and --structure with --assay`
+        : `${other.join(', ')} is of one --assay: give --alignments and --structures with --assays`,
+    );
+  }
+  const idle = [
+    ...(options.alignment === undefined ? givenFlags(command, ['query']) : []),
+    ...(options.structure === undefined ? givenFlags(command, ['chain']) : []),
+  ];
+  if (idle.length > 0) {
+    throw new UsageError(`${idle.join(', ')} would not be looked at: give the file that it is of`);
   }
 }

@@ -68,7 +68,11 @@ export async function findAssays(folder: string, reference: readonly string[] = 
   const references = new Map([...inFolder, ...reference].map((path) => [realpathSync(path), path]));
   const known = new Map<string, Omit<AssayFile, 'id' | 'path'>>();
   for (const path of references.values()) {
-    readReference(await readTable(path), path, known);
+    const table = await readTable(path);
+    // Figures of splits are a supervised benchmark's.
+    if (!table.columnNames().includes('split')) {
+      readReference(table, path, known);
+    }
   }
 
   const proteins = new Map<string, string>();

@@ -409,7 +409,8 @@ async function predict(
   }
   const rows = [...variants.keys()].filter((i) => !unscorable(models[0], sequence, variants[i]));
   const known = rows.map((row) => variants[row]);
-  const features = new VariantFeatures(models, sequence, known, { ...scoring, ...work });
+  const evidence = head.method === 'gp' ? head.evidence : undefined;
+  const features = new VariantFeatures(models, sequence, known, { ...scoring, ...work, evidence });
   const predicted = await predictAssayHead(head, features);
   const scores = new Float64Array(variants.length).fill(Number.NaN);
   rows.forEach((row, i) => {

@@ -97,11 +97,20 @@ export function defaultScheme(model: LanguageModel): Scheme {
   return model.config.attention.causal ? 'log-likelihood' : 'masked-marginals';
 }
 
-/** Why a model has no score for a variant, or undefined where it has. */
-export function unscorable(model: LanguageModel, wildType: string, variant: Variant): string | undefined {
+const AMINO_ACIDS = 'ACDEFGHIKLMNPQRSTVWY';
+
+/** Why a model, or without one what knows the 20 amino acids, has no score for a variant; undefined where it has. */
+export function unscorable(model: LanguageModel | undefined, wildType: string, variant: Variant): string | undefined {
   for (const { start, end, residues } of variant.edits) {
     if (residues.includes('*')) {
       return 'stop codon';
+    }
+    if (!model) {
+      const other = [...residues].find((letter) => !AMINO_ACIDS.includes(letter));
+      if (other !== undefined) {
+        return `letter ${other}, which is no amino acid`;
+      }
+      continue;
     }
     const { alphabet } = model;
     const at = alphabet.encodeResidues(residues).indexOf(alphabet.unk);

@@ -4,9 +4,15 @@ import { Random } from '../../data/random.js';
 import type { LanguageModel } from '../../model/model.js';
 import type { Assay } from '../assay.js';
 import { binarise, evaluateScores, type Metrics } from '../metrics.js';
-import { type ScoreOptions, unscorable } from '../schemes.js';
+import { unscorable } from '../schemes.js';
 import { isSubstitution, type Variant } from '../variants.js';
-import { type AssayHeadOptions, crossValidate, type Method, trainAndPredict } from './assayHead.js';
+import {
+  type AssayHeadOptions,
+  crossValidate,
+  type HeadPredictions,
+  type Method,
+  trainAndPredict,
+} from './assayHead.js';
 import {
   type ClassificationMetrics,
   evaluateClasses,
@@ -14,7 +20,7 @@ import {
   labelledExamples,
   trainClassifier,
 } from './classifier.js';
-import { VariantFeatures } from './features.js';
+import { type FeatureOptions, VariantFeatures } from './features.js';
 import { assignFolds, type Split } from './folds.js';
 import { argmax, type GradientOptions, snapshotParameters } from './gradientHead.js';
 
@@ -29,11 +35,11 @@ export interface TrainingVariants {
   unscorable: number;
 }
 
-/** The variants of an assay that the models have a score for. */
+/** The variants of an assay that the models have a score for; without models, those of the 20 amino acids. */
 export function trainingVariants(
   models: readonly LanguageModel[],
   assay: Assay,
-  options: ScoreOptions = {},
+  options: FeatureOptions = {},
 ): TrainingVariants {
   const kept = [...assay.variants.keys()].filter((i) => !unscorable(models[0], assay.wildType, assay.variants[i]));
   const variants = kept.map((i) => assay.variants[i]);
@@ -46,9 +52,9 @@ export function trainingVariants(
   };
 }
 
-/** Whether a head can learn from variants: a one-hot encoding shows none that changes the length. */
+/** Whether a head can learn from variants: neither a one-hot encoding nor `gp` shows one that changes the length. */
 export function methodFits(method: Method, variants: readonly Variant[]): boolean {
-  return variants.every(isSubstitution) || !(method === 'one-hot' || method.startsWith('augmented'));
+  return variants.every(isSubstitution) || !(method === 'one-hot' || method === 'gp' || method.startsWith('augmented'));
 }
 
 /** Whether variants can be split so: `contiguous` and `modulo` go by the position of a single substitution. */
@@ -66,6 +72,34 @@ export interface HeadEvaluation {
   train: number;
   test: number;
   metrics: Metrics;
+  /** Mean squared error, in units of the variance of what was trained on; of folds. */
+  mse?: number;
+  /** Shares of the measured values that lie in the intervals of 50 % and 90 %, where the head gives any. */
+  coverage?: Coverage;
+}
+
+/** How many measured values lie in intervals that should hold 50 % and 90 % of them. */
+export interface Coverage {
+  half: number;
+  most: number;
+}
+
+/** Half widths of a normal distribution's central 50 % and 90 %, in standard deviations. */
+const HALF_WIDTH = 0.6745;
+const MOST_WIDTH = 1.6449;
+
+/** The coverage of predictions; undefined without standard deviations. */
+export function coverageOf(
+  { values, deviations }: HeadPredictions,
+  measured: ArrayLike<number>,
+  rows: readonly number[],
+): Coverage | undefined {
+  if (!deviations) {
+    return undefined;
+  }
+  const inside = (width: number) =>
+    rows.filter((row) => Math.abs(measured[row] - values[row]) <= width * deviations[row]).length / rows.length;
+  return { half: inside(HALF_WIDTH), most: inside(MOST_WIDTH) };
 }
 
 export interface CrossValidationOptions extends AssayHeadOptions {
@@ -114,17 +148,26 @@ export async function* crossValidateAssay(
       const folds = assignFolds(features.variants, split, count, seed);
       const onFold = (done: number) => options.onFold?.(done, split, method);
       const predicted = await crossValidate(method, features, measured, folds, { ...options, onFold });
+      const line = (fold: string, train: number, test: readonly number[]): HeadEvaluation => ({
+        method,
+        split,
+        fold,
+        train,
+        test: test.length,
+        metrics: evaluate(
+          test,
+          Float64Array.from(test, (row) => predicted.values[row]),
+        ),
+        mse: test.reduce((sum, row) => sum + predicted.squaredErrors[row], 0) / test.length,
+        coverage: coverageOf(predicted, measured, test),
+      });
       for (let fold = 0; fold < count; fold++) {
         const test = rows.filter((row) => folds[row] === fold);
         if (test.length > 0) {
-          const metrics = evaluate(
-            test,
-            Float64Array.from(test, (row) => predicted[row]),
-          );
-          yield { method, split, fold: String(fold + 1), train: all - test.length, test: test.length, metrics };
+          yield line(String(fold + 1), all - test.length, test);
         }
       }
-      yield { method, split, fold: 'all', train: all, test: all, metrics: evaluate(rows, predicted) };
+      yield line('all', all, rows);
     }
     for (const size of trainSizes) {
       for (let repeat = 0; repeat < repeats; repeat++) {
@@ -142,7 +185,7 @@ export async function* crossValidateAssay(
           test,
           options,
         );
-        const metrics = evaluate(test, predicted);
+        const metrics = evaluate(test, predicted.values);
         yield { method, split: 'low-N', fold: String(repeat + 1), train: size, test: held, metrics };
       }
     }

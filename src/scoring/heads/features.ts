@@ -2,8 +2,11 @@ import { InputError } from '../../data/errors.js';
 import type { LanguageModel } from '../../model/model.js';
 import { type Pooling, poolHiddenStates } from '../embeddings.js';
 import { type ScoreOptions, scoreVariants } from '../schemes.js';
-import { applyVariant, isSubstitution, type Variant } from '../variants.js';
+import { applyVariant, isSubstitution, singleSubstitutions, type Variant } from '../variants.js';
 import { optimalWindow, windowSize } from '../windows.js';
+import type { GaussianEvidence } from './gp/evidence.js';
+import { type GaussianInputs, gaussianInputs, type ModelFeatures } from './gp/inputs.js';
+import { siteProfile } from './gp/profile.js';
 import type { SparseRow } from './ridge.js';
 
 /** Amino acids of the one-hot encoding; another letter of the vocabulary counts as none of them. */
@@ -12,17 +15,27 @@ const ONE_HOT = 'ACDEFGHIKLMNPQRSTVWY';
 /** Where a variant's vector comes from: the mean over its residues, or over its mutated sites. */
 export type VariantPool = 'mean' | 'site';
 
+export interface FeatureOptions extends ScoreOptions {
+  /** What a Gaussian process knows of the protein beside the models; default BLOSUM62 alone. */
+  evidence?: GaussianEvidence;
+}
+
 /** What heads know of variants. Everything is computed when it is first asked for, and once. */
 export class VariantFeatures {
   private zeroShotScores?: Promise<Float64Array>;
+  private gaussianInputs?: Promise<GaussianInputs>;
   private readonly embeddingsByPool = new Map<VariantPool, Promise<Float32Array[]>>();
 
   constructor(
     readonly models: readonly LanguageModel[],
     readonly wildType: string,
     readonly variants: readonly Variant[],
-    private readonly options: ScoreOptions = {},
+    private readonly options: FeatureOptions = {},
   ) {}
+
+  get evidence(): GaussianEvidence {
+    return this.options.evidence ?? { wildType: this.wildType, profile: siteProfile(this.wildType), given: [] };
+  }
 
   /** Columns of the one-hot encoding. */
   get oneHotColumns(): number {
@@ -78,9 +91,46 @@ export class VariantFeatures {
     return result;
   }
 
-  private async embed(pool: VariantPool): Promise<Float32Array[]> {
+  /**
+   * What a Gaussian process compares, from the evidence and the models where there are any.
+   * @throws InputError where a variant changes the length
+   */
+  gaussian(): Promise<GaussianInputs> {
+    this.gaussianInputs ??= this.modelFeatures().then((model) => gaussianInputs(this.evidence, this.variants, model));
+    return this.gaussianInputs;
+  }
+
+  /** What the models say beside the evidence; undefined without models. */
+  private async modelFeatures(): Promise<ModelFeatures | undefined> {
+    const { models, wildType, options } = this;
+    if (models.length === 0) {
+      return undefined;
+    }
+    const singles = [...singleSubstitutions(wildType, ONE_HOT)];
+    const scores = await scoreVariants(models, wildType, singles, options);
+    const scan = new Float64Array(wildType.length * ONE_HOT.length);
+    for (const [i, { edits }] of singles.entries()) {
+      for (const { start, residues } of edits) {
+        scan[start * ONE_HOT.length + ONE_HOT.indexOf(residues)] = scores[i];
+      }
+    }
+    const [unchanged] = await this.pool([{ name: 'WT', edits: [] }], 'mean');
+    const embeddings = await this.embeddings('mean');
+    return { scan, zeroShot: await this.zeroShot(), embeddings, wildType: unchanged! };
+  }
+
+  private embed(pool: VariantPool): Promise<Float32Array[]> {
+    const { variants, options } = this;
+    return this.pool(variants, pool, (done) => options.onProgress?.(done, variants.length));
+  }
+
+  private async pool(
+    variants: readonly Variant[],
+    pool: VariantPool,
+    onVector?: (done: number) => void,
+  ): Promise<Float32Array[]> {
     const [model] = this.models;
-    const { wildType, variants, options } = this;
+    const { wildType, options } = this;
     const vectors: Float32Array[] = [];
     const poolings = (function* () {
       for (const variant of variants) {
@@ -89,7 +139,7 @@ export class VariantFeatures {
     })();
     for await (const vector of poolHiddenStates(model!, poolings, { ...options, window: { mode: 'whole' } })) {
       vectors.push(vector);
-      options.onProgress?.(vectors.length, variants.length);
+      onVector?.(vectors.length);
     }
     return vectors;
   }

@@ -11,6 +11,7 @@ import type { LanguageModel } from '../../model/model.js';
 import type { ScoreOptions } from '../schemes.js';
 import { type AssayHead, METHODS, type Method } from './assayHead.js';
 import type { Classification } from './classifier.js';
+import { describeGaussianHead, type GaussianDescription, readGaussianHead } from './gp/gaussianFile.js';
 import { GradientHead, LOSSES, type Loss } from './gradientHead.js';
 
 /** How the zero-shot score is computed that a head has as a feature; nothing that only decides the speed. */
@@ -35,6 +36,8 @@ export interface HeadDescription {
   loss?: Loss;
   scale?: { mean: number; deviation: number };
   prior?: { mean: number; deviation: number };
+  /** Of a Gaussian process. */
+  gaussian?: GaussianDescription;
   /** Whether the model's layers were trained too, and lie in `model/`. */
   tuned?: boolean;
   /** What a classification head tells, and its classes; absent for a head that predicts an assay. */
@@ -85,6 +88,8 @@ export async function saveHead(
     scoring?: ScoreOptions;
     /** Whether the model's layers were trained too. */
     tuned?: boolean;
+    /** Of a Gaussian process: that of its fit. */
+    seed?: number;
     task?: Classification;
     classes?: string[];
   },
@@ -109,8 +114,12 @@ export async function saveHead(
     task,
     classes,
   };
-  const tensors = new Map<string, WritableTensor>();
-  if (head.method === 'fine-tune') {
+  let tensors = new Map<string, WritableTensor>();
+  if (head.method === 'gp') {
+    const { gaussian, tensors: own } = describeGaussianHead(head, about.seed);
+    description.gaussian = gaussian;
+    tensors = own;
+  } else if (head.method === 'fine-tune') {
     Object.assign(description, { loss: head.loss, scale: head.scale, prior: head.prior });
     for (const name of ['weights', 'bias'] as const) {
       tensors.set(name, { shape: [...head[name].shape], data: (await head[name].data()) as Float32Array });
@@ -278,6 +287,15 @@ export async function loadHead(folder: string, modelFolders?: readonly string[])
       }
       return { shape: tensor.shape, data: tensor.data as Float32Array | Float64Array };
     };
+    if (method === 'gp') {
+      if (!description.gaussian) {
+        throw new InputError(`${path}: not a head of a known format; train it anew`);
+      }
+      const tensor = (name: string) => values(name).data;
+      const head = readGaussianHead(wildType, description.gaussian, tensor, (name) => tensors.has(name));
+      checkUnchanged();
+      return { head, description, models, scoring, dispose };
+    }
     if (method !== 'fine-tune') {
       const head: AssayHead = {
         method,

@@ -68,7 +68,7 @@ it('evaluates heads by fold, on all folds together, and in low-N', async () => {
   );
   expect(folded).toHaveLength(2 * 2 * 3);
   const folds = assignFolds(data.features.variants, 'random', 3, 4);
-  const predicted = await crossValidate('one-hot', data.features, data.measured, folds, { seed: 4 });
+  const { values: predicted } = await crossValidate('one-hot', data.features, data.measured, folds, { seed: 4 });
   expect(all[3].metrics.spearman).toBeCloseTo(spearman(data.measured, predicted), 12);
   const rows = [...folds.keys()].filter((row) => folds[row] === 1);
   const second = all[1];

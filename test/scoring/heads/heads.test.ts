@@ -82,7 +82,7 @@ describe('heads', () => {
     const before = await parameters();
     const folds = assignFolds(variants, 'random', 3, 1);
     const settings = { epochs: 40, patience: 40, learningRate: 3e-3, layers: 1 };
-    const predicted = await crossValidate(method, features(), measured, folds, settings);
+    const { values: predicted } = await crossValidate(method, features(), measured, folds, settings);
     expect(spearman(measured, predicted)).toBeGreaterThan(method === 'mean-embedding' ? 0.3 : 0.4);
     expect(await parameters()).toEqual(before);
   });
@@ -91,14 +91,14 @@ describe('heads', () => {
     const own = features();
     const score = await own.zeroShot();
     const folds = assignFolds(variants, 'contiguous', 3);
-    const predicted = await crossValidate('augmented', own, score, folds);
+    const { values: predicted } = await crossValidate('augmented', own, score, folds);
     expect(spearman(score, predicted)).toBeGreaterThan(0.99);
   });
 
   it('ranking learns the order', async () => {
     const rows = variants.map((_, i) => i);
     const settings = { loss: 'ranking' as const, layers: 0, epochs: 30, patience: 30, learningRate: 3e-3 };
-    const values = await trainAndPredict('fine-tune', features(), measured, rows, rows, settings);
+    const { values } = await trainAndPredict('fine-tune', features(), measured, rows, rows, settings);
     expect(spearman(measured, values)).toBeGreaterThan(0.4);
   });
 

@@ -12,7 +12,7 @@ import {
 import { minimiseLbfgs } from './lbfgs.js';
 
 export interface GaussianProcessOptions {
-  /** Training rows, drawn at random, on which the hyperparameters are fitted. Default 600. */
+  /** Training rows, drawn at random, on which the hyperparameters are fitted. Default 800. */
   hyperparameterRows?: number;
   /** Rows that are conditioned on exactly; of more, a random choice of `inducing` carries them all. Default 10,000. */
   exactRows?: number;
@@ -75,7 +75,7 @@ export class GaussianProcess {
     measured: ArrayLike<number>,
     options: GaussianProcessOptions & { parameters?: KernelParameters } = {},
   ): GaussianProcess {
-    const { hyperparameterRows = 600, exactRows = 10_000, inducing = 2000, seed = 0 } = options;
+    const { hyperparameterRows = 800, exactRows = 10_000, inducing = 2000, seed = 0 } = options;
     if (rows.length < 3) {
       throw new InputError(`${rows.length} variants to train on; at least 3 are needed`);
     }
@@ -328,5 +328,5 @@ function fitParameters(
     }
     return { value, gradient };
   };
-  return fromLogarithms(minimiseLbfgs(objective, start).x, groups);
+  return fromLogarithms(minimiseLbfgs(objective, start, { tolerance: 1e-4 }).x, groups);
 }

@@ -22,8 +22,8 @@ export interface KernelSpace {
   length: number;
   /** [length × length] Hellinger distances of the sites' distributions of letters. */
   hellinger: Float32Array;
-  /** [length × length] Between Cα in units of 10 Å; absent without a structure. */
-  distances?: Float32Array;
+  /** [length × length] Between Cα in units of 10 Å. */
+  distances: Float32Array;
   /** Columns of the descriptors that share a length scale: where each group starts, in order. */
   groups: readonly { name: string; start: number; end: number }[];
 }
@@ -61,8 +61,9 @@ const ROWS = 256;
  * the last two being the mean b0 + b1 z with its coefficients integrated out.
  */
 export class CompositeKernel {
-  /** [length × length] exp(−l_H Hellinger − l_d d). */
+  /** [length × length] exp(−l_H Hellinger − l_d d), in the rows of positions that were prepared. */
   private readonly table: Float32Array;
+  private readonly tabulated = new Set<number>();
   /** [width] 1/ℓ of each descriptor. */
   private readonly inverseScales: Float64Array;
 
@@ -70,9 +71,8 @@ export class CompositeKernel {
     readonly space: KernelSpace,
     readonly parameters: KernelParameters,
   ) {
-    const { hellinger, distances, groups } = space;
-    const { hellinger: lH, distance: lD } = parameters;
-    this.table = Float32Array.from(hellinger, (h, i) => Math.exp(-lH * h - (distances ? lD * distances[i] : 0)));
+    const { length, groups } = space;
+    this.table = new Float32Array(length * length);
     this.inverseScales = new Float64Array(groups.at(-1)?.end ?? 0);
     for (const [g, { start, end }] of groups.entries()) {
       this.inverseScales.fill(1 / parameters.scales[g], start, end);
@@ -102,6 +102,7 @@ export class CompositeKernel {
       positions.set(inputs.positions.subarray(inputs.starts[row], inputs.starts[row + 1]), starts[at]);
       logP.set(inputs.logP.subarray(inputs.starts[row], inputs.starts[row + 1]), starts[at]);
     }
+    this.tabulate(positions);
     return {
       n: order.length,
       width,
@@ -189,9 +190,7 @@ export class CompositeKernel {
             result.site += value;
             result.hellinger -= parameters.hellinger * hellinger[cell] * value;
             result.letter -= parameters.letter * (logP[high] - logP[low]) * value;
-            if (distances) {
-              result.distance -= parameters.distance * distances[cell] * value;
-            }
+            result.distance -= parameters.distance * distances[cell] * value;
           }
         }
       }
@@ -234,6 +233,20 @@ export class CompositeKernel {
       return sum;
     });
     return { ...result, scales, slopes };
+  }
+
+  private tabulate(positions: Int32Array): void {
+    const { table, tabulated } = this;
+    const { length, hellinger, distances } = this.space;
+    const { hellinger: lH, distance: lD } = this.parameters;
+    for (const position of positions) {
+      if (!tabulated.has(position)) {
+        tabulated.add(position);
+        for (let cell = position * length; cell < (position + 1) * length; cell++) {
+          table[cell] = Math.exp(-lH * hellinger[cell] - lD * distances[cell]);
+        }
+      }
+    }
   }
 
   private siteValue(a: PreparedInputs, i: number, b: PreparedInputs, j: number): number {

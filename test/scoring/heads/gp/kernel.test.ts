@@ -66,7 +66,7 @@ function formula(a: number, b: number, p: KernelParameters): number {
         Math.exp(
           -p.hellinger * space.hellinger[cell] -
             p.letter * Math.abs(inputs.logP[s] - inputs.logP[t]) -
-            p.distance * space.distances![cell],
+            p.distance * space.distances[cell],
         );
     }
   }
