@@ -15,4 +15,5 @@ export {
   type SchemeTerms,
   schemeTerms,
 } from './scores.js';
+export { type FoundFamily, SEARCH_PROGRAMS, type SearchOptions, type SearchProgram, searchFamily } from './search.js';
 export { effectiveDepth, sequenceWeights, WEIGHTINGS, type Weighting, type WeightOptions } from './weights.js';

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MODEL_WARNING } from '../data/warnings.js';
+import { alignCommand } from './align.js';
 import { attentionCommand } from './attention.js';
 import { benchmarkCommand } from './benchmark.js';
 import { contactsCommand } from './contacts.js';
@@ -34,6 +35,7 @@ export function program(): Command {
   root.addCommand(evaluateCommand());
   root.addCommand(convertCommand());
   root.addCommand(experimentCommand());
+  root.addCommand(alignCommand());
   root.addCommand(scoreCommand());
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());
