@@ -24,7 +24,9 @@ interface ProfileOptions extends CommonOptions, PrecisionOptions, OutputOptions 
 /** `protein-lm profile`: where a GPU's time goes in a training step. */
 export function profileCommand(): Command {
   const command = new Command('profile')
-    .description("Measure a training step's kernels on a GPU: time, GFLOP/s and GB/s of each.")
+    .description(
+      "Measure a training step's kernels on a GPU, and those that the host computes for it: time, GFLOP/s, GB/s.",
+    )
     .addOption(new Option('--preset <name>', 'model').choices(Object.keys(PRESETS)).default('performer-36'))
     .option('--batch <n>', 'sequences of a step', wholeNumber(1), 8)
     .option('--length <n>', 'tokens of a sequence', wholeNumber(3), 1024)
@@ -66,13 +68,15 @@ async function profile(options: ProfileOptions): Promise<void> {
 
 /** Times of the kernels of some training steps on random tokens. */
 async function measure(engine: Engine, { preset, batch, length, steps, seed }: ProfileOptions): Promise<KernelTimes[]> {
-  const [{ Random }, { createModel }, { Optimizer }, { PAPER_OPTIMIZER }, { trainingStep }] = await Promise.all([
-    import('../data/random.js'),
-    import('../model/model.js'),
-    import('../training/optimizer.js'),
-    import('../training/recipe.js'),
-    import('../training/step.js'),
-  ]);
+  const [{ Random }, { measureHostRuns }, { createModel }, { Optimizer }, { PAPER_OPTIMIZER }, { trainingStep }] =
+    await Promise.all([
+      import('../data/random.js'),
+      import('../engines/hostFallback.js'),
+      import('../model/model.js'),
+      import('../training/optimizer.js'),
+      import('../training/recipe.js'),
+      import('../training/step.js'),
+    ]);
   const model = createModel(newConfig({ ...PRESETS[preset], length }), seed);
   const optimizer = new Optimizer(model.trainable, PAPER_OPTIMIZER);
   const random = new Random(seed);
@@ -84,11 +88,15 @@ async function measure(engine: Engine, { preset, batch, length, steps, seed }: P
   for (let i = 0; i < 2; i++) {
     await step();
   }
-  return engine.measureKernels!(async () => {
-    for (let i = 0; i < steps; i++) {
-      await step();
-    }
-  }).catch((error: Error) => {
-    throw new InputError(`profile: ${error.message}`);
+  let times: KernelTimes[] = [];
+  const host = await measureHostRuns(engine.backend, async () => {
+    times = await engine.measureKernels!(async () => {
+      for (let i = 0; i < steps; i++) {
+        await step();
+      }
+    }).catch((error: Error) => {
+      throw new InputError(`profile: ${error.message}`);
+    });
   });
+  return [...times, ...host];
 }

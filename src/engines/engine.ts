@@ -95,6 +95,10 @@ export interface EngineKind {
   device: Device;
   honours: Honours;
   probe(): Promise<EngineReport>;
+  /** Makes its kernels known to tfjs, under the backend's name that it returns; undefined where they cannot be had. */
+  register(): Promise<string | undefined>;
+  /** Whether it has but few of tfjs's kernels, so that those of src/ops that it lacks are computed on the host as well. */
+  bare?: boolean;
   /** Starts it and makes it tfjs's current backend. Throws InputError where it cannot. */
   start(options: EngineOptions): Promise<Engine>;
 }

@@ -1,4 +1,6 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
+import { declaredKernels } from '../ops/kernel.js';
 import {
   DEVICES,
   type Device,
@@ -8,6 +10,7 @@ import {
   type EngineReport,
   type Honours,
 } from './engine.js';
+import { hostKernels, registerHostFallback } from './hostFallback.js';
 import { announce, runningEngine } from './running.js';
 
 export {
@@ -21,7 +24,9 @@ export {
   type Honours,
   type KernelTimes,
 } from './engine.js';
+export type { HostRuns } from './hostFallback.js';
 export { runningEngine } from './running.js';
+export type { Step, StepInput } from './steps.js';
 
 // Imported when they are looked at: an engine's packages are heavy. In the order of `auto`'s preference.
 const KINDS: Record<Device, () => Promise<EngineKind>> = {
@@ -53,7 +58,7 @@ export async function startEngine(device: Device | 'auto' = 'auto', options: Eng
   if (refused) {
     throw new InputError(`--device ${wanted}: ${refused}; leave it out, or take another device`);
   }
-  return announce(await kind.start(options));
+  return begin(kind, options);
 }
 
 /** The engine that runs, or the default one, started now. */
@@ -75,11 +80,30 @@ async function startAutomatic(options: EngineOptions): Promise<Engine> {
     const report = await kind.probe();
     const refused = refusal(kind, options);
     if (report.usable && report.automatic && !refused) {
-      return announce(await kind.start(options));
+      return begin(kind, options);
     }
     reasons.push(`${kind.device}: ${report.reason ?? refused ?? 'not taken by auto'}`);
   }
   throw new InputError(`no engine runs here (${reasons.join('; ')}): run protein-lm doctor`);
+}
+
+async function begin(kind: EngineKind, options: EngineOptions): Promise<Engine> {
+  const engine = await kind.start(options);
+  registerHostFallback(engine.backend, await hostBackend(), { ours: kind.bare });
+  return announce(engine);
+}
+
+/** The backend that computes what others lack: the CPU engine's, else tfjs's in JavaScript. */
+async function hostBackend(): Promise<string> {
+  const kind = await KINDS.cpu();
+  const ours = await kind.register();
+  if (ours) {
+    return ours;
+  }
+  await import('@tensorflow/tfjs-backend-cpu');
+  // It would print a banner at its first tensor.
+  (tf.findBackend('cpu') as { firstUse?: boolean }).firstUse = false;
+  return 'cpu';
 }
 
 /** Why a kind of engine cannot honour the options; undefined where it can. */
@@ -102,4 +126,43 @@ export async function probeEngines(): Promise<(EngineReport & { honours: Honours
   const kinds = await Promise.all(Object.values(KINDS).map((load) => load()));
   return Promise.all(kinds.map(async (kind) => ({ ...(await kind.probe()), honours: kind.honours })));
 }
-export type { Step, StepInput } from './steps.js';
+
+/** Where an engine computes a kernel: by one of its own, by the reference in tfjs's operations, or on the host. */
+export type KernelSource = 'own' | 'reference' | 'host';
+
+/**
+ * Which engine has which kernel: those of src/ops, then those of tfjs that some engine lacks. Of an engine whose kernels
+ * cannot be had here, nothing is told.
+ */
+export async function listKernels(): Promise<{ kernel: string; engines: Partial<Record<Device, KernelSource>> }[]> {
+  const ours = declaredKernels().map(({ name }) => name);
+  const host = await hostBackend();
+  const names = new Set(tf.getKernelsForBackend(host).map(({ kernelName }) => kernelName));
+  const rows = new Map<string, Partial<Record<Device, KernelSource>>>();
+  const lacking = new Set<string>();
+  for (const name of [...ours, ...names]) {
+    rows.set(name, {});
+  }
+  for (const load of Object.values(KINDS)) {
+    const kind = await load();
+    const backend = await kind.register();
+    if (!backend) {
+      continue;
+    }
+    registerHostFallback(backend, host, { ours: kind.bare });
+    const fromHost = new Set(hostKernels(backend));
+    for (const [name, row] of rows) {
+      const source = fromHost.has(name) ? 'host' : tf.getKernel(name, backend) ? 'own' : 'reference';
+      // What tfjs has no kernel for anywhere else cannot be asked of this engine.
+      if (source !== 'reference' || ours.includes(name)) {
+        row[kind.device] = source;
+      }
+      if (source !== 'own') {
+        lacking.add(name);
+      }
+    }
+  }
+  return [...rows]
+    .filter(([name]) => ours.includes(name) || lacking.has(name))
+    .map(([kernel, engines]) => ({ kernel, engines }));
+}

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { hasKernel, runKernel } from './dispatch.js';
+import { contract, hasKernel, run } from './kernel.js';
 
 /** One parameter with AdamW's two moments, all of one shape, and its gradient. */
 export interface AdamWSlot {
@@ -22,6 +22,23 @@ export interface AdamWOptions {
   maxNorm: number;
 }
 
+/** Attributes of the kernel: those of the options that stay, and each parameter's weight decay. */
+export type AdamWAttributes = Omit<AdamWOptions, 'hyper'> & { weightDecay: number[] };
+
+/** Parameters and moments change in place. */
+export const ADAM_W = contract<AdamWAttributes>()({
+  name: 'AdamW',
+  inputs: {
+    hyper: 'float32',
+    parameters: 'float32[]',
+    firstMoments: 'float32[]',
+    secondMoments: 'float32[]',
+    gradients: 'float32[]',
+  },
+  outputs: { norm: 'float32' },
+  inPlace: true,
+});
+
 /**
  * The learning rate and the corrections 1 - β₁ᵗ and 1 - β₂ᵗ of the moments.
  * @param step number of the update t, counted from 1
@@ -38,19 +55,18 @@ export function adamWHyper(step: number, learningRate: number, beta1: number, be
  */
 export function adamW(slots: AdamWSlot[], options: AdamWOptions): tf.Scalar {
   const { hyper, beta1, beta2, epsilon, maxNorm } = options;
-  if (!hasKernel('AdamW')) {
+  if (!hasKernel(ADAM_W)) {
     return adamWReference(slots, options);
   }
-  const inputs: Record<string, tf.Tensor> = { hyper };
-  slots.forEach((slot, i) => {
-    inputs[`p${i}`] = slot.parameter;
-    inputs[`m${i}`] = slot.firstMoment;
-    inputs[`v${i}`] = slot.secondMoment;
-    inputs[`g${i}`] = slot.gradient;
-  });
+  const inputs = {
+    hyper,
+    parameters: slots.map((slot) => slot.parameter),
+    firstMoments: slots.map((slot) => slot.firstMoment),
+    secondMoments: slots.map((slot) => slot.secondMoment),
+    gradients: slots.map((slot) => slot.gradient),
+  };
   const weightDecay = slots.map((slot) => slot.weightDecay);
-  const [norm] = runKernel('AdamW', inputs, { count: slots.length, beta1, beta2, epsilon, weightDecay, maxNorm });
-  return norm as tf.Scalar;
+  return run(ADAM_W, inputs, { beta1, beta2, epsilon, weightDecay, maxNorm }).outputs.norm as tf.Scalar;
 }
 
 /** The definition of `adamW` in tfjs operations. */

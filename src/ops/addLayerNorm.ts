@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { asRows, auxiliary, differentiable, fromRows, hasKernel, runKernel } from './dispatch.js';
+import { asRows, differentiable, fromRows } from './dispatch.js';
 import { dropoutHash, dropoutMask } from './dropout.js';
+import { contract, hasKernel, run } from './kernel.js';
 
 /** Options of `addLayerNorm`. */
 export interface AddLayerNormOptions {
@@ -13,6 +14,30 @@ export interface AddLayerNormOptions {
   /** Tells the masks of one seed apart: with it, the mask's seed is dropoutHash(dropoutSite, dropoutSeed). */
   dropoutSite?: number;
 }
+
+/** Attributes of the kernels; `dropoutSeed` is the mask's. */
+export interface AddLayerNormAttributes {
+  epsilon: number;
+  dropoutRate: number;
+  dropoutSeed: number;
+  /** What the mask's seed is made from, for engines that change it between replays. */
+  passSeed: number;
+  dropoutSite?: number;
+}
+
+/** `moments` [rows, 2]: mean and 1 / standard deviation of each row. There is a `sum` where there is a residual. */
+export const ADD_LAYER_NORM = contract<AddLayerNormAttributes>()({
+  name: 'AddLayerNorm',
+  inputs: { x: 'float32', residual: 'float32?', gamma: 'float32', beta: 'float32' },
+  outputs: { normed: 'float32', sum: 'float32?' },
+  saved: { moments: 'float32' },
+});
+/** `sum`: the forward's, or its x without a residual. There is a `dresidual` where dropout makes it another than dx. */
+export const ADD_LAYER_NORM_GRAD = contract<AddLayerNormAttributes>()({
+  name: 'AddLayerNormGrad',
+  inputs: { dsum: 'float32?', dnormed: 'float32', sum: 'float32', gamma: 'float32', moments: 'float32' },
+  outputs: { dx: 'float32', dgamma: 'float32', dbeta: 'float32', dresidual: 'float32?' },
+});
 
 /**
  * The joint of a pre-LN block: sum = x + dropout(residual), normed = LayerNorm(sum) (Ba et al. 2016).
@@ -31,7 +56,7 @@ export function addLayerNorm(
   options: AddLayerNormOptions,
 ): { sum: tf.Tensor; normed: tf.Tensor } {
   tf.util.assertShapesMatch(x.shape, residual.shape, 'addLayerNorm: ');
-  if (!hasKernel('AddLayerNorm')) {
+  if (!hasKernel(ADD_LAYER_NORM)) {
     return addLayerNormReference(x, residual, gamma, beta, options);
   }
   const attributes = kernelAttributes(options);
@@ -39,17 +64,15 @@ export function addLayerNorm(
   const [sum, normed] = differentiable({
     inputs,
     forward: (save) => {
-      const [total, result, ...aux] = runKernel('AddLayerNorm', inputs, attributes);
-      save([total, gamma, ...aux]);
-      return [total, result];
+      const { outputs, saved } = run(ADD_LAYER_NORM, inputs, attributes);
+      const total = outputs.sum as tf.Tensor;
+      save({ sum: total, gamma, moments: saved.moments });
+      return [total, outputs.normed];
     },
-    backward: ([dsum, dnormed], [total, savedGamma, ...aux]) => {
-      const saved = { sum: total, gamma: savedGamma, ...auxiliary(aux) };
-      const outputs = runKernel('AddLayerNormGrad', { dsum, dnormed, ...saved }, attributes);
-      const dx = outputs[0];
-      const dresidual = attributes.dropoutRate > 0 ? outputs[1] : tf.clone(dx);
-      const [dgamma, dbeta] = outputs.slice(-2);
-      return { x: dx, residual: dresidual, gamma: dgamma, beta: dbeta };
+    backward: ([dsum, dnormed], saved) => {
+      const given = { dsum, dnormed, sum: saved.sum, gamma: saved.gamma, moments: saved.moments };
+      const { dx, dresidual, dgamma, dbeta } = run(ADD_LAYER_NORM_GRAD, given, attributes).outputs;
+      return { x: dx, residual: dresidual ?? tf.clone(dx), gamma: dgamma, beta: dbeta };
     },
   });
   return { sum: fromRows(sum, x.shape), normed: fromRows(normed, x.shape) };
@@ -64,7 +87,7 @@ export function addLayerNorm(
  * Kernels: AddLayerNorm without a residual, AddLayerNormGrad.
  */
 export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: number): tf.Tensor {
-  if (!hasKernel('AddLayerNorm')) {
+  if (!hasKernel(ADD_LAYER_NORM)) {
     return normalise(x, gamma, beta, epsilon);
   }
   const flat = asRows(x);
@@ -72,21 +95,20 @@ export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsil
   const [normed] = differentiable({
     inputs: { x: flat, gamma, beta },
     forward: (save) => {
-      const [result, ...aux] = runKernel('AddLayerNorm', { x: flat, gamma, beta }, attributes);
-      save([flat, gamma, ...aux]);
-      return [result];
+      const { outputs, saved } = run(ADD_LAYER_NORM, { x: flat, residual: undefined, gamma, beta }, attributes);
+      save({ x: flat, gamma, moments: saved.moments });
+      return [outputs.normed];
     },
-    backward: ([dnormed], [savedX, savedGamma, ...aux]) => {
-      const inputs = { dnormed, sum: savedX, gamma: savedGamma, ...auxiliary(aux) };
-      const [dx, dgamma, dbeta] = runKernel('AddLayerNormGrad', inputs, attributes);
+    backward: ([dnormed], saved) => {
+      const given = { dsum: undefined, dnormed, sum: saved.x, gamma: saved.gamma, moments: saved.moments };
+      const { dx, dgamma, dbeta } = run(ADD_LAYER_NORM_GRAD, given, attributes).outputs;
       return { x: dx, gamma: dgamma, beta: dbeta };
     },
   });
   return fromRows(normed, x.shape);
 }
 
-/** `dropoutSeed` is the mask's; what it was made from goes along for engines that change it between replays. */
-function kernelAttributes(options: AddLayerNormOptions) {
+function kernelAttributes(options: AddLayerNormOptions): AddLayerNormAttributes {
   return {
     epsilon: options.epsilon,
     dropoutRate: options.dropoutRate ?? 0,

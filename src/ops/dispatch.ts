@@ -1,31 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { type AttentionContracts, type Named, run, type TensorTypes } from './kernel.js';
 
-/** Named inputs of a kernel; those that are undefined are left out. */
-export type KernelInputs = Record<string, tf.Tensor | undefined>;
-/** Attributes of a kernel: plain values that are no tensors. */
-export type KernelAttributes = Record<string, unknown>;
-
-/** Whether the current backend has registered a kernel under `name`; where not, an operation runs its reference. */
-export function hasKernel(name: string): boolean {
-  return tf.getKernel(name, tf.getBackend()) != null;
-}
-
-/** Runs the current backend's kernel `name` and returns its outputs. Nothing is recorded for differentiation. */
-export function runKernel(name: string, inputs: KernelInputs, attributes: KernelAttributes = {}): tf.Tensor[] {
-  const outputs = tf.engine().runKernel(name, present(inputs), attributes as unknown as tf.NamedAttrMap) as unknown as
-    | tf.Tensor
-    | tf.Tensor[];
-  return Array.isArray(outputs) ? outputs : [outputs];
-}
+type OptionalTensors = Record<string, tf.Tensor | undefined>;
 
 /** An operation with a gradient of its own. */
 export interface Differentiable {
   /** The tensors that gradients flow to; those that are undefined are left out. */
-  inputs: KernelInputs;
-  /** Computes the outputs; `save` keeps the tensors that `backward` needs. Called once. */
-  forward(save: (tensors: tf.Tensor[]) => void): tf.Tensor[];
+  inputs: OptionalTensors;
+  /** Computes the outputs; `save` keeps the tensors that `backward` needs, by name. Called once. */
+  forward(save: (tensors: OptionalTensors) => void): tf.Tensor[];
   /** Gradients of the outputs and what was saved, to gradients of every input, by name. */
-  backward(gradients: tf.Tensor[], saved: tf.Tensor[]): KernelInputs;
+  backward(gradients: tf.Tensor[], saved: Record<string, tf.Tensor>): OptionalTensors;
 }
 
 /**
@@ -38,13 +23,20 @@ export function differentiable(operation: Differentiable): tf.Tensor[] {
     runKernelFunc(invocation: object): tf.Tensor[];
     state: { activeScope: { id: number } };
   };
+  let names: string[] = [];
   return engine.runKernelFunc({
     inputs: present(operation.inputs),
     attrs: {},
-    forwardFunc: (_backend: unknown, save: (tensors: tf.Tensor[]) => void) => operation.forward(save),
+    forwardFunc: (_backend: unknown, save: (tensors: tf.Tensor[]) => void) =>
+      operation.forward((tensors) => {
+        const kept = present(tensors);
+        names = Object.keys(kept);
+        save(Object.values(kept));
+      }),
     backwardsFunc: (received: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => {
       const gradients = Array.isArray(received) ? received : [received];
-      const results = tf.tidy(() => present(operation.backward(gradients, saved)));
+      const named = Object.fromEntries(names.map((name, i) => [name, saved[i]]));
+      const results = tf.tidy(() => present(operation.backward(gradients, named)));
       const kept = new Set(Object.values(results));
       for (const tensor of saved) {
         if (!kept.has(tensor)) {
@@ -63,39 +55,28 @@ export function differentiable(operation: Differentiable): tf.Tensor[] {
   });
 }
 
-function present(inputs: KernelInputs): tf.NamedTensorMap {
-  return Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined)) as tf.NamedTensorMap;
+function present(tensors: OptionalTensors): tf.NamedTensorMap {
+  return Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor !== undefined)) as tf.NamedTensorMap;
 }
 
-/** The auxiliary outputs of a forward kernel as inputs of its gradient: aux0, aux1, … */
-export function auxiliary(tensors: tf.Tensor[]): KernelInputs {
-  return Object.fromEntries(tensors.map((tensor, i) => [`aux${i}`, tensor]));
-}
-
-/**
- * An attention of the current backend, differentiable in qkv: the kernel `name` of qkv and the other inputs, whose
- * first output is the attended values [B, L, D], and `{name}Grad` of dy, the same inputs, `out`, and the kernel's
- * further outputs as aux0, aux1, …, whose output is the gradient of qkv.
- */
-export function attentionKernel(
-  name: string,
+/** An attention of the current backend, differentiable in qkv, by its two kernels. */
+export function attentionKernel<Attributes extends object, Inputs extends TensorTypes, Saved extends TensorTypes>(
+  { forward, gradient }: AttentionContracts<Attributes, Inputs, Saved>,
   qkv: tf.Tensor3D,
-  others: KernelInputs,
-  attributes: KernelAttributes,
+  others: Named<Inputs, tf.Tensor>,
+  attributes: Attributes,
 ): tf.Tensor3D {
-  const inputs = present({ qkv, ...others });
+  const inputs = { qkv, ...others } as Named<{ qkv: 'float32' } & Inputs, tf.Tensor>;
   return differentiable({
     inputs: { qkv },
     forward: (save) => {
-      const outputs = runKernel(name, inputs, attributes);
-      save([...Object.values(inputs), ...outputs]);
-      return [outputs[0]];
+      const { outputs, saved } = run(forward, inputs, attributes);
+      save({ ...inputs, out: outputs.out, ...saved } as OptionalTensors);
+      return [outputs.out];
     },
     backward: ([dy], saved) => {
-      const names = Object.keys(inputs);
-      const before = Object.fromEntries(names.map((input, i) => [input, saved[i]]));
-      const [out, ...aux] = saved.slice(names.length);
-      return { qkv: runKernel(`${name}Grad`, { dy, ...before, out, ...auxiliary(aux) }, attributes)[0] };
+      const all = { dy, ...saved } as Named<typeof gradient.inputs, tf.Tensor>;
+      return { qkv: run(gradient, all, attributes).outputs.dqkv };
     },
   })[0] as tf.Tensor3D;
 }

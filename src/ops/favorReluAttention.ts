@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { attentionKernel, hasKernel } from './dispatch.js';
+import { attentionKernel } from './dispatch.js';
 import { mergeHeads, splitHeads } from './heads.js';
+import { attentionContracts, hasKernel } from './kernel.js';
 import { linearAttention } from './linearAttention.js';
 
 /** Options of `favorReluAttention`. */
@@ -11,6 +12,12 @@ export interface FavorReluOptions {
   /** Whether a token sees only itself and those before it. */
   causal: boolean;
 }
+
+/** `denominators` [B, heads, L]; `sums`, over the keys, of the engines that keep them. */
+export const FAVOR_RELU_ATTENTION = attentionContracts<FavorReluOptions>()('FavorReluAttention', {
+  inputs: { keep: 'float32', projection: 'float32?' },
+  saved: { denominators: 'float32', sums: 'float32?' },
+});
 
 /**
  * Performer-ReLU attention (Choromanski et al. 2021, section 3 and appendix B.4: generalised attention with f = ReLU):
@@ -27,10 +34,10 @@ export function favorReluAttention(
   projection: tf.Tensor2D | undefined,
   options: FavorReluOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorReluAttention')) {
+  if (!hasKernel(FAVOR_RELU_ATTENTION.forward)) {
     return favorReluAttentionReference(qkv, keep, projection, options);
   }
-  return attentionKernel('FavorReluAttention', qkv, { keep, projection }, { ...options });
+  return attentionKernel(FAVOR_RELU_ATTENTION, qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorReluAttention` in tfjs operations. */

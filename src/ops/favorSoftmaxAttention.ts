@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { attentionKernel, differentiable, hasKernel } from './dispatch.js';
+import { attentionKernel, differentiable } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
+import { attentionContracts, hasKernel } from './kernel.js';
 import { linearAttention, NO_WEIGHT, weightedPrefixAttention } from './linearAttention.js';
 import { recompute } from './recompute.js';
 
@@ -13,6 +14,15 @@ export interface FavorSoftmaxOptions {
   /** Whether a token sees only itself and those before it. */
   causal: boolean;
 }
+
+/**
+ * `denominators` [B, heads, L]; `peaks` [B, heads], the largest projection of a kept key, and `places` [B, heads, 2], its
+ * position and its feature: -1 and 0 where no key is kept. Causal: `peaks` [B, heads, L], the largest weight so far.
+ */
+export const FAVOR_SOFTMAX_ATTENTION = attentionContracts<FavorSoftmaxOptions>()('FavorSoftmaxAttention', {
+  inputs: { keep: 'float32', projection: 'float32' },
+  saved: { denominators: 'float32', peaks: 'float32', places: 'int32' },
+});
 
 /**
  * FAVOR+ (Choromanski et al. 2021, section 2.3, lemma 1): an unbiased estimate of softmax attention in linear time,
@@ -32,10 +42,10 @@ export function favorSoftmaxAttention(
   projection: tf.Tensor2D,
   options: FavorSoftmaxOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorSoftmaxAttention')) {
+  if (!hasKernel(FAVOR_SOFTMAX_ATTENTION.forward)) {
     return favorSoftmaxAttentionReference(qkv, keep, projection, options);
   }
-  return attentionKernel('FavorSoftmaxAttention', qkv, { keep, projection }, { ...options });
+  return attentionKernel(FAVOR_SOFTMAX_ATTENTION, qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorSoftmaxAttention` in tfjs operations. */
@@ -103,10 +113,10 @@ function lastMax(x: tf.Tensor): tf.Tensor {
   return differentiable({
     inputs: { x },
     forward: (save) => {
-      save([tf.argMax(x, -1)]);
+      save({ indices: tf.argMax(x, -1) });
       return [tf.max(x, -1, true)];
     },
-    backward: ([dy], [indices]) => {
+    backward: ([dy], { indices }) => {
       const count = indices.size;
       const places = tf.add(
         tf.reshape(indices, [count]),

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { attentionKernel, hasKernel } from './dispatch.js';
+import { attentionKernel } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { mergeHeads, splitHeads } from './heads.js';
+import { attentionContracts, hasKernel } from './kernel.js';
 import { linearAttention, NO_WEIGHT, weightedPrefixAttention } from './linearAttention.js';
 import { detached, recompute } from './recompute.js';
 
@@ -11,6 +12,12 @@ export interface FavorTrigOptions {
   /** Whether a token sees only itself and those before it. */
   causal: boolean;
 }
+
+/** Nothing is kept for the gradient. */
+export const FAVOR_TRIG_ATTENTION = attentionContracts<FavorTrigOptions>()('FavorTrigAttention', {
+  inputs: { keep: 'float32', projection: 'float32' },
+  saved: {},
+});
 
 /**
  * Softmax attention estimated from trigonometric features (Choromanski et al. 2021, section 2.3, equation 5): with
@@ -29,10 +36,10 @@ export function favorTrigAttention(
   projection: tf.Tensor2D,
   options: FavorTrigOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('FavorTrigAttention')) {
+  if (!hasKernel(FAVOR_TRIG_ATTENTION.forward)) {
     return favorTrigAttentionReference(qkv, keep, projection, options);
   }
-  return attentionKernel('FavorTrigAttention', qkv, { keep, projection }, { ...options });
+  return attentionKernel(FAVOR_TRIG_ATTENTION, qkv, { keep, projection }, { ...options });
 }
 
 /** The definition of `favorTrigAttention` in tfjs operations. */

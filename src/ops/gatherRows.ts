@@ -1,5 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { differentiable, hasKernel, runKernel } from './dispatch.js';
+import { differentiable } from './dispatch.js';
+import { contract, hasKernel, run } from './kernel.js';
+
+export const GATHER_ROWS = contract()({
+  name: 'GatherRows',
+  inputs: { x: 'float32', indices: 'int32' },
+  outputs: { y: 'float32' },
+});
+/** `rows`: of x. */
+export const GATHER_ROWS_GRAD = contract<{ rows: number }>()({
+  name: 'GatherRowsGrad',
+  inputs: { dy: 'float32', indices: 'int32' },
+  outputs: { dx: 'float32' },
+});
 
 /**
  * Picks rows: y[n] = x[indices[n]]. tf.gather does the same; its gradient goes once through the whole output per row.
@@ -10,17 +23,17 @@ import { differentiable, hasKernel, runKernel } from './dispatch.js';
  */
 export function gatherRows(x: tf.Tensor2D, indices: tf.Tensor1D): tf.Tensor2D {
   const rows = x.shape[0];
-  const withKernel = hasKernel('GatherRows');
+  const withKernel = hasKernel(GATHER_ROWS);
   return differentiable({
     inputs: { x },
     forward: (save) => {
-      save([indices]);
-      return withKernel ? runKernel('GatherRows', { x, indices }) : [tf.gather(x, indices)];
+      save({ indices });
+      return [withKernel ? run(GATHER_ROWS, { x, indices }, {}).outputs.y : tf.gather(x, indices)];
     },
-    backward: ([dy], [saved]) => ({
+    backward: ([dy], saved) => ({
       x: withKernel
-        ? runKernel('GatherRowsGrad', { dy, indices: saved }, { rows })[0]
-        : tf.scatterND(tf.reshape(saved, [-1, 1]), dy, [rows, x.shape[1]]),
+        ? run(GATHER_ROWS_GRAD, { dy, indices: saved.indices }, { rows }).outputs.dx
+        : tf.scatterND(tf.reshape(saved.indices, [-1, 1]), dy, [rows, x.shape[1]]),
     }),
   })[0] as tf.Tensor2D;
 }

@@ -1,9 +1,23 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { asRows, auxiliary, differentiable, fromRows, hasKernel, runKernel } from './dispatch.js';
+import { asRows, differentiable, fromRows } from './dispatch.js';
 import { gelu } from './gelu.js';
+import { contract, hasKernel, run } from './kernel.js';
 
 /** What `linear` applies to its result. */
 export type Activation = 'none' | 'gelu';
+
+/** `preActivation` [rows, outputs]: what entered the GELU, where there is one. */
+export const LINEAR = contract<{ activation: Activation }>()({
+  name: 'Linear',
+  inputs: { x: 'float32', w: 'float32', b: 'float32?' },
+  outputs: { y: 'float32' },
+  saved: { preActivation: 'float32?' },
+});
+export const LINEAR_GRAD = contract<{ activation: Activation }>()({
+  name: 'LinearGrad',
+  inputs: { dy: 'float32', x: 'float32', w: 'float32', b: 'float32?', preActivation: 'float32?' },
+  outputs: { dx: 'float32', dw: 'float32', db: 'float32?' },
+});
 
 /**
  * y = activation(x Wᵀ + b), as torch.nn.Linear.
@@ -19,9 +33,7 @@ export function linear(x: tf.Tensor, weight: tf.Tensor, bias?: tf.Tensor, activa
     throw new Error(`linear: x [${x.shape}] does not fit weight [${weight.shape}]`);
   }
   const flat = asRows(x);
-  const y = hasKernel('Linear')
-    ? fused(flat, weight, bias, activation)
-    : linearReference(flat, weight, bias, activation);
+  const y = hasKernel(LINEAR) ? fused(flat, weight, bias, activation) : linearReference(flat, weight, bias, activation);
   return fromRows(y, [...x.shape.slice(0, -1), outputs]);
 }
 
@@ -29,14 +41,13 @@ function fused(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | undefined, act
   return differentiable({
     inputs: { x, weight, bias },
     forward: (save) => {
-      const [y, ...aux] = runKernel('Linear', { x, w: weight, b: bias }, { activation });
-      save([x, weight, ...(bias ? [bias] : []), ...aux]);
-      return [y];
+      const { outputs, saved } = run(LINEAR, { x, w: weight, b: bias }, { activation });
+      save({ x, w: weight, b: bias, preActivation: saved.preActivation });
+      return [outputs.y];
     },
-    backward: ([dy], [savedX, savedWeight, ...rest]) => {
-      const savedBias = bias ? rest.shift() : undefined;
-      const inputs = { dy, x: savedX, w: savedWeight, b: savedBias, ...auxiliary(rest) };
-      const [dx, dw, db] = runKernel('LinearGrad', inputs, { activation });
+    backward: ([dy], saved) => {
+      const inputs = { dy, x: saved.x, w: saved.w, b: saved.b, preActivation: saved.preActivation };
+      const { dx, dw, db } = run(LINEAR_GRAD, inputs, { activation }).outputs;
       return { x: dx, weight: dw, bias: db };
     },
   })[0];

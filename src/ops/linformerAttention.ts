@@ -64,15 +64,15 @@ function attendTo(q: tf.Tensor4D, keys: tf.Tensor4D, values: tf.Tensor4D): tf.Te
     forward: (save) => {
       const probabilities = tf.softmax(tf.matMul(q, keys, false, true), -1);
       const out = tf.matMul(probabilities, values);
-      save([q, keys, values, probabilities, out]);
+      save({ q, keys, values, p: probabilities, out });
       return [out];
     },
-    backward: ([dy], [savedQ, savedKeys, savedValues, p, out]) => {
+    backward: ([dy], { p, out, ...saved }) => {
       const shared = tf.sum(tf.mul(dy, out), -1, true);
-      const dscores = tf.mul(tf.sub(tf.matMul(dy, savedValues, false, true), shared), p);
+      const dscores = tf.mul(tf.sub(tf.matMul(dy, saved.values, false, true), shared), p);
       return {
-        q: tf.matMul(dscores, savedKeys),
-        keys: tf.matMul(dscores, savedQ, true, false),
+        q: tf.matMul(dscores, saved.keys),
+        keys: tf.matMul(dscores, saved.q, true, false),
         values: tf.matMul(p, dy, true, false),
       };
     },

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { attentionKernel, differentiable, hasKernel } from './dispatch.js';
+import { attentionKernel, differentiable } from './dispatch.js';
 import { projectRows } from './favorReluAttention.js';
 import { gatherRows } from './gatherRows.js';
 import { mergeHeads, splitHeads } from './heads.js';
+import { attentionContracts, hasKernel } from './kernel.js';
 import { detached, recompute } from './recompute.js';
 
 /** Score of a token with itself, so that it attends to itself only where there is nothing else (Reformer, section 2). */
@@ -20,6 +21,15 @@ export interface LshOptions {
   /** Tokens of a chunk. A sequence has as many buckets as chunks, up to what the rotations allow. */
   chunkLength: number;
 }
+
+/**
+ * `order` [B, heads, hashes, L], positions as sorted; `peaks` and `totals` [B, heads, L], the largest score of all
+ * rounds and the sum of exp(score - peak).
+ */
+export const LSH_ATTENTION = attentionContracts<LshOptions>()('LshAttention', {
+  inputs: { keep: 'float32', rotations: 'float32' },
+  saved: { order: 'int32', peaks: 'float32', totals: 'float32' },
+});
 
 /**
  * Reformer's attention (Kitaev et al. 2020, section 2): queries are keys as well, scaled to length √d; a random
@@ -42,10 +52,10 @@ export function lshAttention(
   rotations: tf.Tensor2D,
   options: LshOptions,
 ): tf.Tensor3D {
-  if (!hasKernel('LshAttention')) {
+  if (!hasKernel(LSH_ATTENTION.forward)) {
     return lshAttentionReference(qkv, keep, rotations, options);
   }
-  return attentionKernel('LshAttention', qkv, { keep, rotations }, { ...options });
+  return attentionKernel(LSH_ATTENTION, qkv, { keep, rotations }, { ...options });
 }
 
 /** The definition of `lshAttention` in tfjs operations. */

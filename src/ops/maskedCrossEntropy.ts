@@ -1,5 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { auxiliary, differentiable, hasKernel, runKernel } from './dispatch.js';
+import { differentiable } from './dispatch.js';
+import { contract, hasKernel, run } from './kernel.js';
+
+/** `logsumexp` [N] of the logits. */
+export const MASKED_CROSS_ENTROPY = contract()({
+  name: 'MaskedCrossEntropy',
+  inputs: { logits: 'float32', labels: 'int32', weights: 'float32' },
+  outputs: { loss: 'float32', correct: 'float32' },
+  saved: { logsumexp: 'float32' },
+});
+export const MASKED_CROSS_ENTROPY_GRAD = contract()({
+  name: 'MaskedCrossEntropyGrad',
+  inputs: { dloss: 'float32', logits: 'float32', labels: 'int32', weights: 'float32', logsumexp: 'float32' },
+  outputs: { dlogits: 'float32' },
+});
 
 /**
  * The weighted cross-entropy of selected positions: Σ weight (logsumexp(logits) - logits[label]), in nats.
@@ -14,19 +28,19 @@ export function maskedCrossEntropy(
   labels: tf.Tensor1D,
   weights: tf.Tensor1D,
 ): { loss: tf.Scalar; correct: tf.Scalar } {
-  if (!hasKernel('MaskedCrossEntropy')) {
+  if (!hasKernel(MASKED_CROSS_ENTROPY)) {
     return maskedCrossEntropyReference(logits, labels, weights);
   }
   const [loss, correct] = differentiable({
     inputs: { logits },
     forward: (save) => {
-      const [total, right, ...aux] = runKernel('MaskedCrossEntropy', { logits, labels, weights });
-      save([logits, labels, weights, ...aux]);
-      return [total, right];
+      const { outputs, saved } = run(MASKED_CROSS_ENTROPY, { logits, labels, weights }, {});
+      save({ logits, labels, weights, logsumexp: saved.logsumexp });
+      return [outputs.loss, outputs.correct];
     },
-    backward: ([dloss], [savedLogits, savedLabels, savedWeights, ...aux]) => {
-      const inputs = { dloss, logits: savedLogits, labels: savedLabels, weights: savedWeights, ...auxiliary(aux) };
-      return { logits: runKernel('MaskedCrossEntropyGrad', inputs)[0] };
+    backward: ([dloss], saved) => {
+      const inputs = { dloss, logits: saved.logits, labels: saved.labels, weights: saved.weights };
+      return { logits: run(MASKED_CROSS_ENTROPY_GRAD, { ...inputs, logsumexp: saved.logsumexp }, {}).outputs.dlogits };
     },
   });
   return { loss: loss as tf.Scalar, correct: correct as tf.Scalar };

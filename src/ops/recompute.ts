@@ -19,12 +19,13 @@ export function recompute(
   return differentiable({
     inputs: Object.fromEntries(differentiated.map((tensor, i) => [`x${i}`, tensor])),
     forward: (save) => {
-      save([...inputs, ...constants]);
+      save(Object.fromEntries([...inputs, ...constants].map((tensor, i) => [`x${i}`, tensor])));
       return compute(...inputs, ...constants);
     },
     backward: (gradients, saved) => {
-      const targets = [...saved.slice(0, inputs.length), ...variables];
-      const results = gradientsWithin(() => seed(compute(...saved), gradients), targets);
+      const given = Object.values(saved);
+      const targets = [...given.slice(0, inputs.length), ...variables];
+      const results = gradientsWithin(() => seed(compute(...given), gradients), targets);
       return Object.fromEntries(targets.map((x, i) => [`x${i}`, results[i] ?? tf.zerosLike(x)]));
     },
   });

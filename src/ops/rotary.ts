@@ -1,5 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { differentiable, hasKernel, runKernel } from './dispatch.js';
+import { differentiable } from './dispatch.js';
+import { contract, hasKernel, run } from './kernel.js';
+
+/** `inverse` turns the other way. */
+export const ROTARY = contract<{ heads: number; inverse: boolean }>()({
+  name: 'Rotary',
+  inputs: { qkv: 'float32', inverseFrequencies: 'float32' },
+  outputs: { y: 'float32' },
+});
 
 /** Which elements of a head turn together: i and i + d/2, or 2 i and 2 i + 1. */
 export type RotaryPairs = 'halves' | 'interleaved';
@@ -20,16 +28,16 @@ export function rotary(
   pairs: RotaryPairs = 'halves',
 ): tf.Tensor3D {
   const turn = (x: tf.Tensor, frequencies: tf.Tensor, inverse: boolean) =>
-    pairs === 'halves' && hasKernel('Rotary')
-      ? runKernel('Rotary', { qkv: x, inverseFrequencies: frequencies }, { heads, inverse })[0]
+    pairs === 'halves' && hasKernel(ROTARY)
+      ? run(ROTARY, { qkv: x, inverseFrequencies: frequencies }, { heads, inverse }).outputs.y
       : rotaryReference(x as tf.Tensor3D, frequencies as tf.Tensor1D, heads, inverse, pairs);
   return differentiable({
     inputs: { qkv },
     forward: (save) => {
-      save([inverseFrequencies]);
+      save({ frequencies: inverseFrequencies });
       return [turn(qkv, inverseFrequencies, false)];
     },
-    backward: ([dy], [frequencies]) => ({ qkv: turn(dy, frequencies, true) }),
+    backward: ([dy], { frequencies }) => ({ qkv: turn(dy, frequencies, true) }),
   })[0] as tf.Tensor3D;
 }
 

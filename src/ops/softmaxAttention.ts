@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { attentionKernel, hasKernel } from './dispatch.js';
+import { attentionKernel } from './dispatch.js';
 import { mergeHeads, splitHeads } from './heads.js';
+import { attentionContracts, hasKernel } from './kernel.js';
 
 // Added to the score of a key that must not be seen; exp of it is zero in float32 next to any real score.
 const HIDDEN = -1e9;
@@ -12,6 +13,12 @@ export interface SoftmaxOptions {
   causal: boolean;
 }
 
+/** `logsumexp` [B, heads, L] of the scores. */
+export const SOFTMAX_ATTENTION = attentionContracts<SoftmaxOptions>()('SoftmaxAttention', {
+  inputs: { keep: 'float32' },
+  saved: { logsumexp: 'float32' },
+});
+
 /**
  * Exact attention (Vaswani et al. 2017, equation 1): softmax(q kᵀ / √d) v, per head, over the keys that are kept.
  * @param qkv [B, L, 3 D]: queries, keys and values, each heads × d
@@ -20,10 +27,10 @@ export interface SoftmaxOptions {
  * Kernels: SoftmaxAttention, SoftmaxAttentionGrad. Differentiable in qkv.
  */
 export function softmaxAttention(qkv: tf.Tensor3D, keep: tf.Tensor2D, options: SoftmaxOptions): tf.Tensor3D {
-  if (!hasKernel('SoftmaxAttention')) {
+  if (!hasKernel(SOFTMAX_ATTENTION.forward)) {
     return softmaxAttentionReference(qkv, keep, options);
   }
-  return attentionKernel('SoftmaxAttention', qkv, { keep }, { ...options });
+  return attentionKernel(SOFTMAX_ATTENTION, qkv, { keep }, { ...options });
 }
 
 /** The definition of `softmaxAttention` in tfjs operations. */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { differentiable, hasKernel, runKernel } from './dispatch.js';
+import { differentiable } from './dispatch.js';
+import { contract, hasKernel, run } from './kernel.js';
 
 /** Options of `tokenEmbedding`. */
 export interface TokenEmbeddingOptions {
@@ -10,6 +11,17 @@ export interface TokenEmbeddingOptions {
   /** ESM-2's rescaling: rows of <mask> are zero, and the others are scaled by the share of masks. */
   tokenDropout: boolean;
 }
+
+export const TOKEN_EMBEDDING = contract<TokenEmbeddingOptions>()({
+  name: 'TokenEmbedding',
+  inputs: { ids: 'int32', word: 'float32', position: 'float32?' },
+  outputs: { x: 'float32' },
+});
+export const TOKEN_EMBEDDING_GRAD = contract<TokenEmbeddingOptions>()({
+  name: 'TokenEmbeddingGrad',
+  inputs: { dy: 'float32', ids: 'int32', word: 'float32', position: 'float32?' },
+  outputs: { dword: 'float32', dposition: 'float32?' },
+});
 
 // Share of masked tokens in ESM-2's training: 15 % selected, 80 % of those <mask>.
 const TRAINING_MASK_RATIO = 0.15 * 0.8;
@@ -30,18 +42,18 @@ export function tokenEmbedding(
   options: TokenEmbeddingOptions,
 ): tf.Tensor3D {
   const attributes = { ...options };
-  if (!hasKernel('TokenEmbedding')) {
+  if (!hasKernel(TOKEN_EMBEDDING)) {
     return tokenEmbeddingReference(ids, word, position, options);
   }
   return differentiable({
     inputs: { word, position },
     forward: (save) => {
-      save([ids, word, ...(position ? [position] : [])]);
-      return runKernel('TokenEmbedding', { ids, word, position }, attributes);
+      save({ ids, word, position });
+      return [run(TOKEN_EMBEDDING, { ids, word, position }, attributes).outputs.x];
     },
-    backward: ([dy], [savedIds, savedWord, savedPosition]) => {
-      const inputs = { dy, ids: savedIds, word: savedWord, position: savedPosition };
-      const [dword, dposition] = runKernel('TokenEmbeddingGrad', inputs, attributes);
+    backward: ([dy], saved) => {
+      const inputs = { dy, ids: saved.ids, word: saved.word, position: saved.position };
+      const { dword, dposition } = run(TOKEN_EMBEDDING_GRAD, inputs, attributes).outputs;
       return { word: dword, position: dposition };
     },
   })[0] as tf.Tensor3D;
@@ -77,9 +89,9 @@ function lookUp(indices: tf.Tensor1D, table: tf.Tensor2D): tf.Tensor {
   return differentiable({
     inputs: { table },
     forward: (save) => {
-      save([indices]);
+      save({ indices });
       return [tf.gather(table, indices)];
     },
-    backward: ([dy], [saved]) => ({ table: tf.scatterND(tf.reshape(saved, [-1, 1]), dy, table.shape) }),
+    backward: ([dy], saved) => ({ table: tf.scatterND(tf.reshape(saved.indices, [-1, 1]), dy, table.shape) }),
   })[0];
 }

@@ -40,7 +40,7 @@ async function measure(found, layers, hidden, steps) {
     const { user, system } = process.cpuUsage(before);
     processor.push((user + system) / 1000);
   }
-  const [{ dispatches }] = tf.backend().recordings.values();
+  const [{ dispatches }] = tf.backend().recorder.recordings.values();
   optimizer.dispose();
   model.dispose();
   await engine.stop();

@@ -218,8 +218,8 @@ async function products() {
         tf.dispose(tf.tidy(() => tf.grads(linear)([x, w], dy)));
       }
     };
-    await tf.backend().measureKernels(compute);
-    const times = await tf.backend().measureKernels(compute);
+    await tf.backend().launcher.measureKernels(compute);
+    const times = await tf.backend().launcher.measureKernels(compute);
     const torch = await torchProducts(rows, inputs, outputs);
     for (const kernel of Object.keys(PRODUCTS)) {
       const { flops, milliseconds } = times.find(({ name }) => name === kernel);

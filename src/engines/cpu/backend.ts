@@ -1,6 +1,6 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Addon } from './addon.js';
+import type { Addon, NativeArray, NativeCall, OutOfMemory } from './addon.js';
 import type { BufferPool } from './pool.js';
 
 /** The name of the engine's tfjs backend. */
@@ -46,6 +46,33 @@ export class NativeBackend extends MathBackendCPU {
       throw error;
     } finally {
       this.outputs.length = before;
+    }
+  }
+
+  /** Calls the addon: sizes and attributes, then the arrays. */
+  call(entry: NativeCall, sizes: readonly (number | boolean)[], arrays: readonly NativeArray[]): void {
+    const numbers = new Float64Array(sizes as readonly number[]);
+    this.withScratch(() => this.addon[entry](numbers, ...arrays));
+  }
+
+  /**
+   * Runs a call of the addon. Where what it works in does not fit beside the pool's idle blocks, they go and it runs once
+   * more: a call that fails so has changed nothing in place.
+   * @throws InputError where it does not fit all the same
+   */
+  withScratch(compute: () => void): void {
+    try {
+      compute();
+    } catch (error) {
+      if (!isOutOfMemory(error)) {
+        throw error;
+      }
+      this.pool.trim();
+      try {
+        compute();
+      } catch (again) {
+        throw isOutOfMemory(again) ? this.pool.exhausted(again.bytes) : again;
+      }
     }
   }
 
@@ -143,6 +170,10 @@ export class NativeBackend extends MathBackendCPU {
     this.data.set(dataId, { values, dtype, refCount: 1 });
     return { dataId, shape, dtype };
   }
+}
+
+function isOutOfMemory(error: unknown): error is OutOfMemory {
+  return error instanceof Error && (error as Partial<OutOfMemory>).code === 'OUT_OF_MEMORY';
 }
 
 function isNumeric(values: unknown): values is NumericValues {

@@ -45,7 +45,7 @@ export interface GemmOptions {
 }
 
 const ACTIVATIONS = { none: 0, gelu: 1, 'gelu-grad': 2 } as const;
-const shape = new Float64Array(23);
+const shape = new Float64Array(24);
 
 /**
  * c = activation(alpha · op(a) · op(b) + c if accumulating + bias) + residual, on all threads, for every batch.
@@ -79,15 +79,6 @@ export function gemm(options: GemmOptions): void {
   shape[at++] = ACTIVATIONS[options.activation ?? 'none'];
   shape[at++] = preActivation?.offset ?? 0;
   shape[at++] = residual?.offset ?? 0;
-  loadAddon().gemm(
-    shape,
-    options.alpha ?? 1,
-    a.data,
-    b.data,
-    c.data,
-    options.bias,
-    preActivation?.data,
-    residual?.data,
-    options.rowSumsA,
-  );
+  shape[at++] = options.alpha ?? 1;
+  loadAddon().gemm(shape, a.data, b.data, c.data, options.bias, preActivation?.data, residual?.data, options.rowSumsA);
 }

@@ -58,7 +58,7 @@ function nativeCounts(
     }
   }
   const counts = new Int32Array(depth);
-  addon.identityCounts(depth, stride, a, b, needed, counts);
+  addon.identityCounts(Float64Array.of(depth, stride), a, b, needed, counts);
   return counts;
 }
 

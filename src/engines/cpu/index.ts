@@ -1,10 +1,12 @@
 import { cpus, totalmem } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
+import { registerKernels } from '../../ops/kernel.js';
 import type { EngineKind } from '../engine.js';
+import { replaceKernel } from '../replaceKernel.js';
 import { loadAddon } from './addon.js';
 import { BACKEND_NAME, NativeBackend } from './backend.js';
-import { KERNELS } from './kernels/index.js';
+import { KERNELS, REPLACEMENTS } from './kernels/index.js';
 import { BufferPool } from './pool.js';
 
 const INSTALL = 'install g++ or clang, then run npm rebuild protein-lm';
@@ -20,6 +22,14 @@ export const cpu: EngineKind = {
     } catch (error) {
       return { device: 'cpu', usable: false, automatic: false, reason: (error as Error).message, install: INSTALL };
     }
+  },
+  async register() {
+    try {
+      register();
+    } catch {
+      return undefined;
+    }
+    return BACKEND_NAME;
   },
   async start({ threads, maxMemory = availableMemory() }) {
     try {
@@ -59,26 +69,32 @@ function register(): void {
       (bytes) => addon.allocate(bytes),
       (buffer) => addon.release(buffer),
       availableMemory(),
+      { bytes: () => addon.scratchBytes(), setLimit: (bytes) => addon.setScratchLimit(bytes) },
     );
     return new NativeBackend(addon, pool);
   });
   tf.copyRegisteredKernels('cpu', BACKEND_NAME);
-  for (const { name, run } of KERNELS) {
-    const original = (tf.getKernel(name, BACKEND_NAME) as tf.KernelConfig | undefined)?.kernelFunc;
-    if (original) {
-      tf.unregisterKernel(name, BACKEND_NAME);
-    }
-    const kernelFunc = ({ inputs, attrs, backend }: Parameters<tf.KernelFunc>[0]) =>
-      (backend as NativeBackend).guard(() =>
+  registerKernels(
+    BACKEND_NAME,
+    KERNELS.map(({ contract, kernelFunc }) => ({ contract, kernelFunc: guarded(kernelFunc) })),
+  );
+  for (const { name, run } of REPLACEMENTS) {
+    replaceKernel(name, BACKEND_NAME, (theirs) =>
+      guarded(({ inputs, attrs, backend }) =>
         run({
           inputs: inputs as Record<string, tf.TensorInfo>,
           attrs: attrs as never,
           backend: backend as NativeBackend,
-          original: () => original!({ inputs, attrs, backend }),
+          original: () => theirs({ inputs, attrs, backend }),
         }),
-      );
-    tf.registerKernel({ kernelName: name, backendName: BACKEND_NAME, kernelFunc });
+      ),
+    );
   }
+}
+
+/** A kernel whose outputs go back to the pool where it throws. */
+function guarded(kernelFunc: tf.KernelFunc): tf.KernelFunc {
+  return (call) => (call.backend as NativeBackend).guard(() => kernelFunc(call));
 }
 
 /** Memory that this process may use, in bytes: the machine's, or what its container allows. */

@@ -11,7 +11,9 @@ export interface PoolMemory extends EngineMemory {
   idle: number;
   /** Blocks taken from the system since the start; constant over training steps at steady state. */
   systemAllocations: number;
-  /** The most that `inUse + idle` may reach, in bytes. */
+  /** Bytes that kernels work in, beside the blocks. */
+  scratch: number;
+  /** The most that `inUse + idle + scratch` may reach, in bytes. */
   limit: number;
 }
 
@@ -19,6 +21,14 @@ interface Block {
   readonly buffer: ArrayBuffer;
   /** Tensors whose values lie in this block: tfjs's slice of contiguous rows shares its input's memory. */
   owners: number;
+}
+
+/** What kernels work in beside the pool's blocks, under the same limit. */
+export interface ScratchMemory {
+  /** Bytes that it takes. */
+  bytes(): number;
+  /** Sets the most that it may take. */
+  setLimit(bytes: number): void;
 }
 
 /** The smallest block, in bytes: one cache line. */
@@ -43,19 +53,21 @@ export function sizeClass(bytes: number): number {
 export class BufferPool {
   private readonly idleBlocks = new Map<number, Block[]>();
   private readonly blocks = new Map<ArrayBufferLike, Block>();
-  private readonly figures: PoolMemory;
+  private readonly figures: Omit<PoolMemory, 'scratch'>;
 
   /**
    * @param allocate gives a block of so many bytes, aligned to a cache line; null when there is no memory left.
    * @param release gives a block's memory back to the system.
-   * @param limit the most bytes that the pool may hold.
+   * @param limit the most bytes that the pool and `scratch` may hold.
    */
   constructor(
     private readonly allocate: (bytes: number) => ArrayBuffer | null,
     private readonly release: (buffer: ArrayBuffer) => void,
     limit: number,
+    private readonly scratch?: ScratchMemory,
   ) {
     this.figures = { inUse: 0, peak: 0, idle: 0, systemAllocations: 0, limit };
+    this.leaveToScratch(limit);
   }
 
   /** A block of at least `bytes` bytes with one owner; what it contains is left over from its last use. */
@@ -110,6 +122,7 @@ export class BufferPool {
     }
     this.idleBlocks.clear();
     this.figures.idle = 0;
+    this.leaveToScratch(this.figures.limit - this.figures.inUse);
   }
 
   /** Changes the most that the pool may hold; what is in use beyond it stays. */
@@ -118,30 +131,43 @@ export class BufferPool {
     if (this.figures.inUse + this.figures.idle > bytes) {
       this.trim();
     }
+    this.leaveToScratch(bytes - this.figures.inUse - this.figures.idle);
+  }
+
+  /** The error of a request for `bytes` more than there are. */
+  exhausted(bytes: number): InputError {
+    const { inUse, limit, scratch } = this.memory();
+    return new InputError(
+      `out of memory on the cpu engine: ${megabytes(bytes)} MB more on top of ${megabytes(inUse + scratch)} MB in use, ` +
+        `of ${megabytes(limit)} MB; use a smaller batch or length`,
+    );
   }
 
   memory(): PoolMemory {
-    return { ...this.figures };
+    return { ...this.figures, scratch: this.scratch?.bytes() ?? 0 };
   }
 
   private fromSystem(size: number): ArrayBuffer {
-    const { inUse, limit } = this.figures;
-    if (inUse + this.figures.idle + size > limit) {
+    const { limit } = this.figures;
+    const needed = this.figures.inUse + (this.scratch?.bytes() ?? 0) + size;
+    if (needed + this.figures.idle > limit) {
       this.trim();
     }
-    let buffer = inUse + size > limit ? null : this.allocate(size);
-    if (buffer === null && inUse + size <= limit) {
+    let buffer = needed > limit ? null : this.allocate(size);
+    if (buffer === null && needed <= limit) {
       this.trim();
       buffer = this.allocate(size);
     }
     if (buffer === null) {
-      throw new InputError(
-        `out of memory on the cpu engine: ${megabytes(size)} MB more on top of ${megabytes(inUse)} MB in use, ` +
-          `of ${megabytes(limit)} MB; use a smaller batch or length`,
-      );
+      throw this.exhausted(size);
     }
     this.figures.systemAllocations++;
+    this.leaveToScratch(limit - this.figures.inUse - this.figures.idle - size);
     return buffer;
+  }
+
+  private leaveToScratch(bytes: number): void {
+    this.scratch?.setLimit(Math.max(0, bytes));
   }
 }
 

@@ -26,6 +26,14 @@ function find(): { name: string; folder: string; built: boolean } | undefined {
   return undefined;
 }
 
+function load(name: string): void {
+  // TensorFlow reports its every optimisation on standard error.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  // Node.js 23 has dropped it, and tfjs-node uses it.
+  (util as { isNullOrUndefined?: (value: unknown) => boolean }).isNullOrUndefined ??= (value) => value == null;
+  require(name);
+}
+
 /** TensorFlow's own kernels through tfjs-node, where that is installed: CUDA, or the CPU. */
 export const tensorflow: EngineKind = {
   device: 'tensorflow',
@@ -38,17 +46,25 @@ export const tensorflow: EngineKind = {
     const reason = found ? `${found.name} is installed without its addon` : `${PACKAGES[1]} is not installed`;
     return { device: 'tensorflow', usable: false, automatic: false, reason, install: INSTALL };
   },
+  async register() {
+    const found = find();
+    if (!found?.built) {
+      return undefined;
+    }
+    try {
+      load(found.name);
+    } catch {
+      return undefined;
+    }
+    return 'tensorflow';
+  },
   async start() {
     const found = find();
     if (!found?.built) {
       throw new InputError(`--device tensorflow: tfjs-node is not set up; to get it: ${INSTALL}`);
     }
-    // TensorFlow reports its every optimisation on standard error.
-    process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-    // Node.js 23 has dropped it, and tfjs-node uses it.
-    (util as { isNullOrUndefined?: (value: unknown) => boolean }).isNullOrUndefined ??= (value) => value == null;
     try {
-      require(found.name);
+      load(found.name);
     } catch (error) {
       const [line] = String((error as Error).message).split('\n');
       throw new InputError(`--device tensorflow: ${found.name} does not load (${line}); ${INSTALL}`);

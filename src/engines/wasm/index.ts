@@ -11,14 +11,19 @@ export const wasm: EngineKind = {
   async probe() {
     return { device: 'wasm', usable: true, automatic: true, description: 'WebAssembly SIMD, 1 thread' };
   },
-  async start() {
+  async register() {
     // Imported here because loading it takes 100 ms that other engines need not spend.
+    await import('@tensorflow/tfjs-backend-wasm');
+    registerMatMul();
+    return 'wasm';
+  },
+  async start() {
     const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
     const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json');
     setWasmPaths(join(dirname(main), 'dist') + sep);
+    registerMatMul();
     await tf.setBackend('wasm');
     await tf.ready();
-    registerMatMul();
     return {
       device: 'wasm',
       backend: 'wasm',

@@ -40,6 +40,20 @@ export class BufferPool {
     return buffer;
   }
 
+  /** A buffer of a tensor's values; one that is not used again for others. */
+  upload(values: ArrayLike<number>, dtype: string): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.acquireBuffer(4 * values.length, usage, true, false);
+    const range = buffer.getMappedRange();
+    if (dtype === 'float32') {
+      new Float32Array(range).set(values);
+    } else {
+      new Int32Array(range).set(values);
+    }
+    buffer.unmap();
+    return buffer;
+  }
+
   releaseBuffer(buffer: GPUBuffer, reuse = true): void {
     const owner = this.owners.get(buffer);
     // The arena is gone, and the buffer with it.

@@ -16,6 +16,12 @@ export const webgpu: EngineKind = {
     const description = `${describeAdapter(found.adapter)}${software ? ' (software)' : ''}`;
     return { device: 'webgpu', usable: true, automatic: !software, description };
   },
+  async register() {
+    await import('./backend.js');
+    const { registerWebgpuKernels } = await import('./kernels/index.js');
+    registerWebgpuKernels();
+    return 'webgpu';
+  },
   async start(options) {
     const found = await findAdapter();
     if ('adapter' in found) {
@@ -35,7 +41,8 @@ export async function startOn(
   // Dawn ends, whatever still runs, when its GPU object is collected; and as long as it is not, Node.js never exits.
   let held: GPU | undefined = gpu;
   const { Backend } = await import('./backend.js');
-  await import('./kernels/index.js');
+  const { registerWebgpuKernels } = await import('./kernels/index.js');
+  registerWebgpuKernels();
   const { computesRight, matrixUnitsOf } = await import('./kernels/matrixUnits.js');
   const backend = withNavigator(gpu, () => new Backend(device, info));
   const units = matrixUnitsOf(device, info);
@@ -63,8 +70,8 @@ export async function startOn(
     precision: backend.matrixUnits ? 'f16' : 'f32',
     tokensPerPass: 65_536,
     largestTensor: 2 ** 25,
-    beginStep: (...step) => backend.beginStep(...step),
-    measureKernels: (compute) => backend.measureKernels(compute),
+    beginStep: (...step) => backend.recorder.beginStep(...step),
+    measureKernels: (compute) => backend.launcher.measureKernels(compute),
     async stop() {
       tf.removeBackend('webgpu');
       if (held) {

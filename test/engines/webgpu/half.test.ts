@@ -4,8 +4,9 @@ import '../../../src/engines/gradients.js';
 import { Random } from '../../../src/data/random.js';
 import { type Engine, startEngine } from '../../../src/engines/index.js';
 import type { Backend } from '../../../src/engines/webgpu/backend.js';
+import type { MatrixUnits } from '../../../src/engines/webgpu/gpu.js';
 import { webgpu } from '../../../src/engines/webgpu/index.js';
-import { computesRight, type MatrixUnits } from '../../../src/engines/webgpu/kernels/matrixUnits.js';
+import { computesRight } from '../../../src/engines/webgpu/kernels/matrixUnits.js';
 import { linear, linearReference } from '../../../src/ops/linear.js';
 import { relativeDifference } from '../../engines.js';
 

@@ -4,8 +4,9 @@ import '../../../src/engines/gradients.js';
 import type { Engine } from '../../../src/engines/index.js';
 import { findAdapter } from '../../../src/engines/webgpu/adapter.js';
 import type { Backend } from '../../../src/engines/webgpu/backend.js';
+import type { MatrixUnits } from '../../../src/engines/webgpu/gpu.js';
 import { startOn } from '../../../src/engines/webgpu/index.js';
-import { type MatrixUnits, matrixUnitsOf } from '../../../src/engines/webgpu/kernels/matrixUnits.js';
+import { matrixUnitsOf } from '../../../src/engines/webgpu/kernels/matrixUnits.js';
 import { linear } from '../../../src/ops/linear.js';
 
 // Matrix units as GPUs have them: name, [m, n, k], threads of a subgroup, least and most of them, and whether code may

@@ -98,7 +98,10 @@ describe.skipIf(!usable)('steps replayed on webgpu', () => {
   });
 
   it('take other gradients between their parts, and are still replayed', async () => {
-    const record = vi.spyOn(tf.backend() as unknown as { record(...args: unknown[]): () => void }, 'record');
+    const record = vi.spyOn(
+      (tf.backend() as unknown as { recorder: { record(...args: unknown[]): () => void } }).recorder,
+      'record',
+    );
     const steps = [1, 2, 3, 4].map((seed) => [pass(seed)]);
     const halved = await train(steps, undefined, (gradient) => gradient.map((value) => value / 2));
     expect(record).toHaveBeenCalledTimes(1);

@@ -15,14 +15,7 @@ export const cumsum = kernel<CumsumAttributes>('Cumsum', ({ inputs: { x }, attrs
   const [axis] = tf.util.parseAxisParam(attrs.axis, x.shape);
   const [outer, n, inner] = sizesAround(x.shape, axis, axis);
   const y = backend.output(x.shape);
-  backend.addon.cumulativeSum(
-    outer,
-    n,
-    inner,
-    backend.floats(x),
-    backend.floats(y),
-    attrs.exclusive === true,
-    attrs.reverse === true,
-  );
+  const sizes = [outer, n, inner, attrs.exclusive === true, attrs.reverse === true];
+  backend.call('cumulativeSum', sizes, [backend.floats(x), backend.floats(y)]);
   return y;
 });

@@ -1,58 +1,24 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import { FAVOR_RELU_ATTENTION, type FavorReluOptions } from '../../../ops/favorReluAttention.js';
 import { headShape } from './heads.js';
-import { kernel } from './kernel.js';
+import { native } from './kernel.js';
 
-interface FavorReluAttributes {
-  heads: number;
-  epsilon: number;
-  causal: boolean;
+function sizesOf(qkv: tf.TensorInfo, projection: tf.TensorInfo | undefined, options: FavorReluOptions) {
+  const { heads, epsilon, causal } = options;
+  const { batch, length, headSize } = headShape(qkv, heads);
+  return [batch, length, heads, headSize, projection?.shape[0] ?? headSize, epsilon, causal];
 }
 
-export const favorReluAttention = kernel<FavorReluAttributes>('FavorReluAttention', ({ inputs, attrs, backend }) => {
-  const { qkv, keep, projection } = inputs;
-  const { heads, epsilon, causal } = attrs;
-  const { batch, length, headSize } = headShape(qkv.shape, heads);
-  const out = backend.output([batch, length, heads * headSize]);
-  const denominators = backend.output([batch, heads, length]);
-  backend.addon.favorRelu(
-    batch,
-    length,
-    heads,
-    headSize,
-    projection ? projection.shape[0] : headSize,
-    epsilon,
-    causal,
-    backend.floats(qkv),
-    backend.floats(keep),
-    projection && backend.floats(projection),
-    backend.floats(out),
-    backend.floats(denominators),
-  );
-  return [out, denominators];
-});
-
-export const favorReluAttentionGrad = kernel<FavorReluAttributes>(
-  'FavorReluAttentionGrad',
-  ({ inputs, attrs, backend }) => {
-    const { dy, qkv, keep, projection, out, aux0: denominators } = inputs;
-    const { heads, epsilon, causal } = attrs;
-    const { batch, length, headSize } = headShape(qkv.shape, heads);
-    const dqkv = backend.output(qkv.shape);
-    backend.addon.favorReluGrad(
-      batch,
-      length,
-      heads,
-      headSize,
-      projection ? projection.shape[0] : headSize,
-      epsilon,
-      causal,
-      backend.floats(qkv),
-      backend.floats(keep),
-      projection && backend.floats(projection),
-      backend.floats(dy),
-      backend.floats(out),
-      backend.floats(denominators),
-      backend.floats(dqkv),
-    );
-    return [dqkv];
-  },
-);
+export const favorReluAttention = [
+  native(FAVOR_RELU_ATTENTION.forward, 'favorRelu', ({ qkv, projection }, options) => {
+    const [batch, length, width] = qkv.shape;
+    return {
+      sizes: sizesOf(qkv, projection, options),
+      shapes: { out: [batch, length, width / 3], denominators: [batch, options.heads, length] },
+    };
+  }),
+  native(FAVOR_RELU_ATTENTION.gradient, 'favorReluGrad', ({ qkv, projection }, options) => ({
+    sizes: sizesOf(qkv, projection, options),
+    shapes: { dqkv: qkv.shape },
+  })),
+];

@@ -1,23 +1,22 @@
+import { FAVOR_TRIG_ATTENTION } from '../../../ops/favorTrigAttention.js';
+import { implement } from '../../../ops/kernel.js';
+import type { NativeBackend } from '../backend.js';
 import { headShape } from './heads.js';
-import { kernel } from './kernel.js';
 
 // In float64: near a denominator of zero, float32 loses what the comparison with the paper is about.
 
-interface FavorTrigAttributes {
-  heads: number;
-  causal: boolean;
-}
+const kernel = implement<NativeBackend>();
 
-export const favorTrigAttention = kernel<FavorTrigAttributes>('FavorTrigAttention', ({ inputs, attrs, backend }) => {
+const forward = kernel(FAVOR_TRIG_ATTENTION.forward, ({ inputs, attributes, backend }) => {
   const { qkv, keep, projection } = inputs;
-  const { batch, length, headSize } = headShape(qkv.shape, attrs.heads);
-  const width = attrs.heads * headSize;
+  const { batch, length, headSize } = headShape(qkv, attributes.heads);
+  const width = attributes.heads * headSize;
   const out = backend.output([batch, length, width]);
   const results = backend.floats(out);
-  forEachHead(batch, attrs.heads, (sequence, head) => {
-    const rows = readHead(backend.floats(qkv), sequence, head, length, attrs.heads, headSize);
+  forEachHead(batch, attributes.heads, (sequence, head) => {
+    const rows = readHead(backend.floats(qkv), sequence, head, length, attributes.heads, headSize);
     const kept = backend.floats(keep).subarray(sequence * length, (sequence + 1) * length);
-    const state = attend(rows, kept, backend.floats(projection), length, headSize, attrs.causal);
+    const state = attend(rows, kept, backend.floats(projection), length, headSize, attributes.causal);
     for (let i = 0; i < length; i++) {
       const to = (sequence * length + i) * width + head * headSize;
       for (let j = 0; j < headSize; j++) {
@@ -25,40 +24,39 @@ export const favorTrigAttention = kernel<FavorTrigAttributes>('FavorTrigAttentio
       }
     }
   });
-  return [out];
+  return { out };
 });
 
-export const favorTrigAttentionGrad = kernel<FavorTrigAttributes>(
-  'FavorTrigAttentionGrad',
-  ({ inputs, attrs, backend }) => {
-    const { dy, qkv, keep, projection } = inputs;
-    const { batch, length, headSize } = headShape(qkv.shape, attrs.heads);
-    const width = attrs.heads * headSize;
-    const dqkv = backend.output(qkv.shape);
-    const results = backend.floats(dqkv);
-    forEachHead(batch, attrs.heads, (sequence, head) => {
-      const rows = readHead(backend.floats(qkv), sequence, head, length, attrs.heads, headSize);
-      const dout = new Float64Array(length * headSize);
-      for (let i = 0; i < length; i++) {
-        const from = (sequence * length + i) * width + head * headSize;
+const gradient = kernel(FAVOR_TRIG_ATTENTION.gradient, ({ inputs, attributes, backend }) => {
+  const { dy, qkv, keep, projection } = inputs;
+  const { batch, length, headSize } = headShape(qkv, attributes.heads);
+  const width = attributes.heads * headSize;
+  const dqkv = backend.output(qkv.shape);
+  const results = backend.floats(dqkv);
+  forEachHead(batch, attributes.heads, (sequence, head) => {
+    const rows = readHead(backend.floats(qkv), sequence, head, length, attributes.heads, headSize);
+    const dout = new Float64Array(length * headSize);
+    for (let i = 0; i < length; i++) {
+      const from = (sequence * length + i) * width + head * headSize;
+      for (let j = 0; j < headSize; j++) {
+        dout[i * headSize + j] = backend.floats(dy)[from + j];
+      }
+    }
+    const kept = backend.floats(keep).subarray(sequence * length, (sequence + 1) * length);
+    const gradients = attendGrad(rows, kept, backend.floats(projection), dout, length, headSize, attributes.causal);
+    for (let i = 0; i < length; i++) {
+      for (const [part, values] of [gradients.q, gradients.k, gradients.v].entries()) {
+        const to = (sequence * length + i) * 3 * width + part * width + head * headSize;
         for (let j = 0; j < headSize; j++) {
-          dout[i * headSize + j] = backend.floats(dy)[from + j];
+          results[to + j] = values[i * headSize + j];
         }
       }
-      const kept = backend.floats(keep).subarray(sequence * length, (sequence + 1) * length);
-      const gradients = attendGrad(rows, kept, backend.floats(projection), dout, length, headSize, attrs.causal);
-      for (let i = 0; i < length; i++) {
-        for (const [part, values] of [gradients.q, gradients.k, gradients.v].entries()) {
-          const to = (sequence * length + i) * 3 * width + part * width + head * headSize;
-          for (let j = 0; j < headSize; j++) {
-            results[to + j] = values[i * headSize + j];
-          }
-        }
-      }
-    });
-    return [dqkv];
-  },
-);
+    }
+  });
+  return { dqkv };
+});
+
+export const favorTrigAttention = [forward, gradient];
 
 /** Queries, keys and values of one head [L, d] each. */
 interface HeadRows {

@@ -1,17 +1,14 @@
-import { kernel } from './kernel.js';
+import { GATHER_ROWS, GATHER_ROWS_GRAD } from '../../../ops/gatherRows.js';
+import { native } from './kernel.js';
 
-export const gatherRows = kernel('GatherRows', ({ inputs: { x, indices }, backend }) => {
-  const [rows, width] = x.shape;
-  const [count] = indices.shape;
-  const y = backend.output([count, width]);
-  backend.addon.gatherRows(rows, count, width, backend.floats(x), backend.integers(indices), backend.floats(y));
-  return [y];
-});
-
-export const gatherRowsGrad = kernel<{ rows: number }>('GatherRowsGrad', ({ inputs, attrs: { rows }, backend }) => {
-  const { dy, indices } = inputs;
-  const [count, width] = dy.shape;
-  const dx = backend.output([rows, width]);
-  backend.addon.gatherRowsGrad(rows, count, width, backend.floats(dy), backend.integers(indices), backend.floats(dx));
-  return [dx];
-});
+export const gatherRows = [
+  native(GATHER_ROWS, 'gatherRows', ({ x, indices }) => {
+    const [rows, width] = x.shape;
+    const [count] = indices.shape;
+    return { sizes: [rows, count, width], shapes: { y: [count, width] } };
+  }),
+  native(GATHER_ROWS_GRAD, 'gatherRowsGrad', ({ dy }, { rows }) => {
+    const [count, width] = dy.shape;
+    return { sizes: [rows, count, width], shapes: { dx: [rows, width] } };
+  }),
+];

@@ -1,52 +1,44 @@
+import type { Implementation } from '../../../ops/kernel.js';
 import { adamW } from './adamW.js';
-import { addLayerNorm, addLayerNormGrad } from './addLayerNorm.js';
+import { addLayerNorm } from './addLayerNorm.js';
 import { binary } from './binary.js';
 import { cast } from './cast.js';
 import { cumsum } from './cumsum.js';
-import { favorReluAttention, favorReluAttentionGrad } from './favorReluAttention.js';
-import { favorSoftmaxAttention, favorSoftmaxAttentionGrad } from './favorSoftmaxAttention.js';
-import { favorTrigAttention, favorTrigAttentionGrad } from './favorTrigAttention.js';
-import { gatherRows, gatherRowsGrad } from './gatherRows.js';
-import type { Kernel } from './kernel.js';
-import { linear, linearGrad } from './linear.js';
-import { lshAttention, lshAttentionGrad } from './lshAttention.js';
-import { maskedCrossEntropy, maskedCrossEntropyGrad } from './maskedCrossEntropy.js';
+import { favorReluAttention } from './favorReluAttention.js';
+import { favorSoftmaxAttention } from './favorSoftmaxAttention.js';
+import { favorTrigAttention } from './favorTrigAttention.js';
+import { gatherRows } from './gatherRows.js';
+import type { Replacement } from './kernel.js';
+import { linear } from './linear.js';
+import { lshAttention } from './lshAttention.js';
+import { maskedCrossEntropy } from './maskedCrossEntropy.js';
 import { fusedMatMul, matMul } from './matMul.js';
 import { concat, slice, split, tile, transpose } from './move.js';
 import { reduce } from './reduce.js';
 import { rotary } from './rotary.js';
 import { softmax } from './softmax.js';
-import { softmaxAttention, softmaxAttentionGrad } from './softmaxAttention.js';
-import { tokenEmbedding, tokenEmbeddingGrad } from './tokenEmbedding.js';
+import { softmaxAttention } from './softmaxAttention.js';
+import { tokenEmbedding } from './tokenEmbedding.js';
 import { unary } from './unary.js';
 
-/** Every kernel that the CPU engine has of its own; the rest are those of tfjs. */
-export const KERNELS: Kernel[] = [
-  // Those of src/ops.
+/** The kernels of src/ops that the CPU engine has. */
+export const KERNELS: Implementation[] = [
   adamW,
   addLayerNorm,
-  addLayerNormGrad,
   favorReluAttention,
-  favorReluAttentionGrad,
   favorSoftmaxAttention,
-  favorSoftmaxAttentionGrad,
   favorTrigAttention,
-  favorTrigAttentionGrad,
   gatherRows,
-  gatherRowsGrad,
   linear,
-  linearGrad,
   lshAttention,
-  lshAttentionGrad,
   maskedCrossEntropy,
-  maskedCrossEntropyGrad,
   rotary,
   softmaxAttention,
-  softmaxAttentionGrad,
   tokenEmbedding,
-  tokenEmbeddingGrad,
+].flat();
 
-  // tfjs's own.
+/** What it has in the place of tfjs's own; the rest are those of tfjs. */
+export const REPLACEMENTS: Replacement[] = [
   ...binary,
   cast,
   concat,

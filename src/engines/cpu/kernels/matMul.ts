@@ -20,17 +20,19 @@ export const matMul = kernel<MatMulAttributes>('BatchMatMul', ({ inputs: { a, b 
   }
   const leading = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const y = backend.output([...leading, m, n]);
-  gemm({
-    m,
-    n,
-    k,
-    batch: [Math.max(batchA, batchB), 1],
-    a: { data: backend.floats(a), outerStride: batchA === 1 ? 0 : m * k },
-    transposeA,
-    b: { data: backend.floats(b), outerStride: batchB === 1 ? 0 : k * n },
-    transposeB,
-    c: { data: backend.floats(y), outerStride: m * n },
-  });
+  backend.withScratch(() =>
+    gemm({
+      m,
+      n,
+      k,
+      batch: [Math.max(batchA, batchB), 1],
+      a: { data: backend.floats(a), outerStride: batchA === 1 ? 0 : m * k },
+      transposeA,
+      b: { data: backend.floats(b), outerStride: batchB === 1 ? 0 : k * n },
+      transposeB,
+      c: { data: backend.floats(y), outerStride: m * n },
+    }),
+  );
   return y;
 });
 

@@ -16,7 +16,8 @@ function copy(
 ): void {
   const layout = joinAxes(shape, [xStrides, yStrides]);
   const [from, to] = layout.strides;
-  backend.addon.copyStrided(layout.shape, backend.floats(x), xOffset, from, backend.floats(y), yOffset, to);
+  const sizes = [layout.shape.length, ...layout.shape, xOffset, ...from, yOffset, ...to];
+  backend.call('copyStrided', sizes, [backend.floats(x), backend.floats(y)]);
 }
 
 export const transpose = kernel<{ perm: number[] }>(

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { type Kernel, kernel } from './kernel.js';
+import { kernel, type Replacement } from './kernel.js';
 import { sizesAround } from './strides.js';
 
 // Mean is Sum with a scale; the numbers are those of enum Reduction in native/arrays.h.
@@ -12,7 +12,7 @@ interface ReduceAttributes {
 }
 
 /** Reductions of a float32 tensor over neighbouring axes. */
-export const reduce: Kernel[] = Object.entries(OPERATIONS).map(([name, operation]) =>
+export const reduce: Replacement[] = Object.entries(OPERATIONS).map(([name, operation]) =>
   kernel<ReduceAttributes>(name, ({ inputs: { x }, attrs, backend, original }) => {
     const axes = tf.util.parseAxisParam(attrs.axis ?? attrs.reductionIndices!, x.shape).sort((a, b) => a - b);
     const neighbours = axes.every((axis, i) => axis === axes[0] + i);
@@ -24,7 +24,8 @@ export const reduce: Kernel[] = Object.entries(OPERATIONS).map(([name, operation
       ? x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size))
       : x.shape.filter((_, axis) => !axes.includes(axis));
     const y = backend.output(shape);
-    backend.addon.reduce(operation, outer, n, inner, backend.floats(x), backend.floats(y), name === 'Mean' ? 1 / n : 1);
+    const sizes = [operation, outer, n, inner, name === 'Mean' ? 1 / n : 1];
+    backend.call('reduce', sizes, [backend.floats(x), backend.floats(y)]);
     return y;
   }),
 );

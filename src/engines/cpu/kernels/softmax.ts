@@ -12,7 +12,7 @@ export const softmax = kernel<{ dim: number }>(
     const y = backend.output(logits.shape);
     const n = logits.shape[last];
     const rows = tf.util.sizeFromShape(logits.shape.slice(0, last));
-    backend.addon.softmax(rows, n, backend.floats(logits), backend.floats(y));
+    backend.call('softmax', [rows, n], [backend.floats(logits), backend.floats(y)]);
     return y;
   },
 );

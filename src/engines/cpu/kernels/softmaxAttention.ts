@@ -1,51 +1,17 @@
+import { SOFTMAX_ATTENTION } from '../../../ops/softmaxAttention.js';
 import { headShape } from './heads.js';
-import { kernel } from './kernel.js';
+import { native } from './kernel.js';
 
-interface SoftmaxAttentionAttributes {
-  heads: number;
-  causal: boolean;
-}
-
-export const softmaxAttention = kernel<SoftmaxAttentionAttributes>('SoftmaxAttention', ({ inputs, attrs, backend }) => {
-  const { qkv, keep } = inputs;
-  const { heads, causal } = attrs;
-  const { batch, length, headSize } = headShape(qkv.shape, heads);
-  const out = backend.output([batch, length, heads * headSize]);
-  const logsumexp = backend.output([batch, heads, length]);
-  backend.addon.softmaxAttention(
-    batch,
-    length,
-    heads,
-    headSize,
-    causal,
-    backend.floats(qkv),
-    backend.floats(keep),
-    backend.floats(out),
-    backend.floats(logsumexp),
-  );
-  return [out, logsumexp];
-});
-
-export const softmaxAttentionGrad = kernel<SoftmaxAttentionAttributes>(
-  'SoftmaxAttentionGrad',
-  ({ inputs, attrs, backend }) => {
-    const { dy, qkv, keep, out, aux0: logsumexp } = inputs;
-    const { heads, causal } = attrs;
-    const { batch, length, headSize } = headShape(qkv.shape, heads);
-    const dqkv = backend.output(qkv.shape);
-    backend.addon.softmaxAttentionGrad(
-      batch,
-      length,
-      heads,
-      headSize,
-      causal,
-      backend.floats(qkv),
-      backend.floats(keep),
-      backend.floats(dy),
-      backend.floats(out),
-      backend.floats(logsumexp),
-      backend.floats(dqkv),
-    );
-    return [dqkv];
-  },
-);
+export const softmaxAttention = [
+  native(SOFTMAX_ATTENTION.forward, 'softmaxAttention', ({ qkv }, { heads, causal }) => {
+    const { batch, length, headSize } = headShape(qkv, heads);
+    return {
+      sizes: [batch, length, heads, headSize, causal],
+      shapes: { out: [batch, length, heads * headSize], logsumexp: [batch, heads, length] },
+    };
+  }),
+  native(SOFTMAX_ATTENTION.gradient, 'softmaxAttentionGrad', ({ qkv }, { heads, causal }) => {
+    const { batch, length, headSize } = headShape(qkv, heads);
+    return { sizes: [batch, length, heads, headSize, causal], shapes: { dqkv: qkv.shape } };
+  }),
+];

@@ -20,8 +20,8 @@ export function broadcastStrides(shape: number[], target: number[]): number[] {
 
 /** A shape and the strides of several arrays over it, with axes joined wherever all of the arrays allow it. */
 export interface Layout {
-  shape: Float64Array;
-  strides: Float64Array[];
+  shape: number[];
+  strides: number[][];
 }
 
 /**
@@ -45,11 +45,11 @@ export function joinAxes(shape: number[], strides: number[][]): Layout {
     }
   });
   if (axes.length === 0) {
-    return { shape: Float64Array.of(1), strides: strides.map(() => Float64Array.of(1)) };
+    return { shape: [1], strides: strides.map(() => [1]) };
   }
   return {
-    shape: Float64Array.from(sizes),
-    strides: strides.map((of) => Float64Array.from(axes, (axis) => of[axis])),
+    shape: sizes,
+    strides: strides.map((of) => axes.map((axis) => of[axis])),
   };
 }
 

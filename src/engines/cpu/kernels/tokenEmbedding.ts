@@ -1,55 +1,26 @@
-import { kernel } from './kernel.js';
+import type * as tf from '@tensorflow/tfjs-core';
+import { TOKEN_EMBEDDING, TOKEN_EMBEDDING_GRAD, type TokenEmbeddingOptions } from '../../../ops/tokenEmbedding.js';
+import { native } from './kernel.js';
 
-interface TokenEmbeddingAttributes {
-  padId: number;
-  maskId: number;
-  tokenDropout: boolean;
+interface Tables {
+  ids: tf.TensorInfo;
+  word: tf.TensorInfo;
+  position: tf.TensorInfo | undefined;
 }
 
-export const tokenEmbedding = kernel<TokenEmbeddingAttributes>('TokenEmbedding', ({ inputs, attrs, backend }) => {
-  const { ids, word, position } = inputs;
+function sizesOf({ ids, word, position }: Tables, { padId, maskId, tokenDropout }: TokenEmbeddingOptions) {
   const [batch, length] = ids.shape;
   const [vocabulary, width] = word.shape;
-  const x = backend.output([batch, length, width]);
-  backend.addon.tokenEmbedding(
-    batch,
-    length,
-    width,
-    vocabulary,
-    position ? position.shape[0] : 0,
-    attrs.padId,
-    attrs.maskId,
-    attrs.tokenDropout,
-    backend.integers(ids),
-    backend.floats(word),
-    position && backend.floats(position),
-    backend.floats(x),
-  );
-  return [x];
-});
+  return [batch, length, width, vocabulary, position?.shape[0] ?? 0, padId, maskId, tokenDropout];
+}
 
-export const tokenEmbeddingGrad = kernel<TokenEmbeddingAttributes>(
-  'TokenEmbeddingGrad',
-  ({ inputs, attrs, backend }) => {
-    const { dy, ids, word, position } = inputs;
-    const [batch, length] = ids.shape;
-    const [vocabulary, width] = word.shape;
-    const dword = backend.output(word.shape);
-    const dposition = position && backend.output(position.shape);
-    backend.addon.tokenEmbeddingGrad(
-      batch,
-      length,
-      width,
-      vocabulary,
-      position ? position.shape[0] : 0,
-      attrs.padId,
-      attrs.maskId,
-      attrs.tokenDropout,
-      backend.integers(ids),
-      backend.floats(dy),
-      backend.floats(dword),
-      dposition && backend.floats(dposition),
-    );
-    return dposition ? [dword, dposition] : [dword];
-  },
-);
+export const tokenEmbedding = [
+  native(TOKEN_EMBEDDING, 'tokenEmbedding', (inputs, options) => ({
+    sizes: sizesOf(inputs, options),
+    shapes: { x: [...inputs.ids.shape, inputs.word.shape[1]] },
+  })),
+  native(TOKEN_EMBEDDING_GRAD, 'tokenEmbeddingGrad', (inputs, options) => ({
+    sizes: sizesOf(inputs, options),
+    shapes: { dword: inputs.word.shape, dposition: inputs.position?.shape },
+  })),
+];

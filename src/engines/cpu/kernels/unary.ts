@@ -1,4 +1,4 @@
-import { type Kernel, kernel } from './kernel.js';
+import { kernel, type Replacement } from './kernel.js';
 
 // The order of enum Unary in native/arrays.h.
 const OPERATIONS = [
@@ -19,13 +19,13 @@ const OPERATIONS = [
 ];
 
 /** Elementwise functions of a float32 tensor. */
-export const unary: Kernel[] = OPERATIONS.map((name, operation) =>
+export const unary: Replacement[] = OPERATIONS.map((name, operation) =>
   kernel(name, ({ inputs: { x }, backend, original }) => {
     if (x.dtype !== 'float32') {
       return original();
     }
     const y = backend.output(x.shape);
-    backend.addon.unary(operation, backend.floats(x), backend.floats(y));
+    backend.call('unary', [operation], [backend.floats(x), backend.floats(y)]);
     return y;
   }),
 );

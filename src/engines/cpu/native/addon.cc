@@ -51,10 +51,10 @@ NAPI_MODULE_INIT() {
         if (environments.fetch_sub(1) == 1) stop_threads();
       },
       nullptr);
-  export_function(env, exports, "threads", get_threads);
-  export_function(env, exports, "setThreads", set_threads_from_js);
-  export_function(env, exports, "instructionSet", get_instruction_set);
-  export_function(env, exports, "setInstructionSet", set_instruction_set);
+  export_function<get_threads>(env, exports, "threads");
+  export_function<set_threads_from_js>(env, exports, "setThreads");
+  export_function<get_instruction_set>(env, exports, "instructionSet");
+  export_function<set_instruction_set>(env, exports, "setInstructionSet");
   export_arrays(env, exports);
   export_gemm(env, exports);
   export_identity(env, exports);

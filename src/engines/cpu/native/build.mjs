@@ -4,6 +4,9 @@
 //   node src/engines/cpu/native/build.mjs             build, and fail when that fails
 //   node src/engines/cpu/native/build.mjs --optional  (npm's install step) the same, but a machine without a compiler
 //                                                     installs all the same, and a prebuilt addon is left alone
+//   node src/engines/cpu/native/build.mjs --sanitize  with the sanitizers of addresses and of undefined behaviour, in
+//                                                     build/Sanitize, for the smallest instruction set alone; see
+//                                                     .ci/sanitize
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,12 +17,14 @@ const FILE = 'protein_lm_cpu.node';
 const SOURCES = import.meta.dirname;
 const root = join(SOURCES, '../../../..');
 const optional = process.argv.includes('--optional');
+const sanitize = process.argv.includes('--sanitize');
 
 const FLAGS = [
-  ...['-std=c++17', '-O3', '-DNDEBUG', '-fPIC', '-pthread', '-fvisibility=hidden', '-fno-exceptions', '-fno-rtti'],
+  ...['-std=c++17', '-O3', '-DNDEBUG', '-fPIC', '-pthread', '-fvisibility=hidden', '-fno-rtti'],
   ...['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-fno-semantic-interposition'],
   ...['-Wall', '-Wextra', '-Wno-psabi', '-DNAPI_VERSION=8'],
 ];
+const SANITIZE = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 const LINK =
   process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,-z,nodelete'];
 
@@ -47,7 +52,8 @@ async function build() {
     return 'not found: g++ or clang';
   }
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
-  const target = join(root, 'build', 'Release');
+  const flags = sanitize ? [...FLAGS, ...SANITIZE, '-DPROTEIN_LM_BASE_ONLY'] : FLAGS;
+  const target = join(root, 'build', sanitize ? 'Sanitize' : 'Release');
   mkdirSync(target, { recursive: true });
   const objects = mkdtempSync(join(root, 'build', 'objects-'));
   try {
@@ -57,11 +63,18 @@ async function build() {
     const work = async () => {
       for (let name = waiting.pop(); name && !failure; name = waiting.pop()) {
         const output = ['-c', join(SOURCES, name), '-o', join(objects, `${name}.o`)];
-        failure ??= await compile(compiler, [...FLAGS, '-I', headers, ...output]);
+        failure ??= await compile(compiler, [...flags, '-I', headers, ...output]);
       }
     };
     await Promise.all(Array.from({ length: availableParallelism() }, work));
-    failure ??= await compile(compiler, ['-pthread', ...LINK, ...made, '-o', join(objects, FILE)]);
+    failure ??= await compile(compiler, [
+      '-pthread',
+      ...(sanitize ? SANITIZE : []),
+      ...LINK,
+      ...made,
+      '-o',
+      join(objects, FILE),
+    ]);
     if (!failure) {
       renameSync(join(objects, FILE), join(target, FILE));
     }

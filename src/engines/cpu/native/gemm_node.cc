@@ -1,6 +1,6 @@
 #include "addon.h"
 #include "gemm.h"
-#include "node_args.h"
+#include "reader.h"
 
 namespace protein_lm {
 namespace {
@@ -14,30 +14,10 @@ size_t extent(size_t rows, size_t columns, size_t stride, size_t outer, size_t o
   return checked_add(last, checked_mul(inner - 1, inner_stride));
 }
 
-// gemm(shape: Float64Array [23], alpha, a, b, c, bias?, preActivation?, residual?, rowSumsA?); src/engines/cpu/gemm.ts
-// lays shape out.
+// gemm(sizes [24], a, b, c, bias?, preActivation?, residual?, rowSumsA?); src/engines/cpu/gemm.ts lays the sizes out.
 napi_value gemm_from_js(napi_env env, napi_callback_info info) {
-  Args args(env, info);
-  const Span<double> shape = args.doubles(0, "shape");
-  const double alpha = args.number(1, "alpha");
-  const Span<float> a = args.floats(2, "a"), b = args.floats(3, "b"), c = args.floats(4, "c");
-  const Span<float> bias = args.optional_floats(5, "bias");
-  const Span<float> pre_activation = args.optional_floats(6, "preActivation");
-  const Span<float> residual = args.optional_floats(7, "residual");
-  const Span<float> row_sums_a = args.optional_floats(8, "rowSumsA");
-  args.require(shape, 23, "shape");
-  if (!args.ok()) return nullptr;
-
-  size_t field = 0;
-  const auto next = [&]() -> size_t {
-    const double value = shape.data[field++];
-    if (!(value >= 0 && value <= 9007199254740991.0) || value != static_cast<double>(static_cast<size_t>(value))) {
-      args.fail("sizes, strides and offsets must be integers from 0");
-      return 0;
-    }
-    return static_cast<size_t>(value);
-  };
-
+  Reader in(env, info);
+  const auto next = [&] { return in.size("every size, stride and offset"); };
   Gemm g;
   g.m = next(), g.n = next(), g.k = next();
   g.outer = next(), g.inner = next();
@@ -51,10 +31,16 @@ napi_value gemm_from_js(napi_env env, napi_callback_info info) {
   const size_t activation = next();
   const size_t pre_offset = next();
   const size_t residual_offset = next();
+  g.alpha = static_cast<float>(in.number("alpha"));
+  const Span<float> a = in.span("a"), b = in.span("b"), c = in.span("c");
+  const Span<float> bias = in.optional_span("bias");
+  const Span<float> pre_activation = in.optional_span("preActivation");
+  const Span<float> residual = in.optional_span("residual");
+  const Span<float> row_sums_a = in.optional_span("rowSumsA");
+  Args& args = in.args;
   if (activation > 2) args.fail("activation must be 0, 1 or 2");
-  g.activation = static_cast<Activation>(activation);
-  g.alpha = static_cast<float>(alpha);
   if (!args.ok()) return nullptr;
+  g.activation = static_cast<Activation>(activation);
 
   const auto check = [&](const Span<float>& span, size_t offset, size_t rows, size_t columns, size_t stride,
                          size_t outer_stride, size_t inner_stride, const char* name) {
@@ -89,6 +75,6 @@ napi_value gemm_from_js(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-void export_gemm(napi_env env, napi_value exports) { export_function(env, exports, "gemm", gemm_from_js); }
+void export_gemm(napi_env env, napi_value exports) { export_function<gemm_from_js>(env, exports, "gemm"); }
 
 }  // namespace protein_lm

@@ -39,7 +39,7 @@ const char* name_of(Isa isa) {
   }
 #if defined(__aarch64__)
   return "neon";
-#elif defined(PROTEIN_LM_X86)
+#elif defined(__x86_64__) || defined(_M_X64)
   return "sse2";
 #else
   return "generic";

@@ -20,7 +20,8 @@ bool set_isa(const char* name);
 
 }  // namespace protein_lm
 
-#if defined(__x86_64__) || defined(_M_X64)
+// A build may ask for the base set alone: one to compile instead of three.
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(PROTEIN_LM_BASE_ONLY)
 #define PROTEIN_LM_X86 1
 #define PER_ISA(...)                   \
   namespace avx512 { __VA_ARGS__ }     \

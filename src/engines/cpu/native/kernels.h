@@ -22,10 +22,11 @@ struct Dropout {
 };
 
 // sum [rows, width] = x + dropout(residual); normed = LayerNorm(sum) * gamma + beta. Without a residual, sum is null.
+// moments [rows, 2]: mean and 1 / standard deviation, for the gradient.
 struct LayerNorm {
   size_t rows, width;
   const float *x, *residual, *gamma, *beta;
-  float *sum, *normed, *mean, *reciprocal;
+  float *sum, *normed, *moments;
   float epsilon;
   Dropout dropout;
 };
@@ -33,7 +34,7 @@ struct LayerNorm {
 // dx = dsum + LayerNorm's gradient; dsum and dresidual may be null. `x` is the forward's sum.
 struct LayerNormGrad {
   size_t rows, width;
-  const float *dsum, *dnormed, *x, *gamma, *mean, *reciprocal;
+  const float *dsum, *dnormed, *x, *gamma, *moments;
   float *dx, *dresidual, *dgamma, *dbeta;
   Dropout dropout;
 };
@@ -114,15 +115,14 @@ struct SoftmaxAttentionBackward : SoftmaxAttention {
 
 struct LshAttention {
   AttentionShape shape;
-  size_t hashes, chunk_length;
+  size_t hashes, rotations_per_hash, chunk_length;
   const float *qkv, *keep;
+  const float* rotations;  // [hashes, rotations_per_hash, size]
   bool causal;
 };
 // order [batch, heads, hashes, length]: positions as sorted; peaks and totals [batch, heads, length]: the largest score
 // of all rounds, and the sum of exp(score - peak). All three are for the gradient.
 struct LshAttentionForward : LshAttention {
-  size_t rotations_per_hash;
-  const float* rotations;  // [hashes, rotations_per_hash, size]
   float* out;
   int32_t* order;
   float *peaks, *totals;

@@ -79,8 +79,8 @@ void layer_norm(const LayerNorm& op) {
         const Vec scaled = (get(x + i, lanes) - mean) * reciprocal;
         put(normed + i, scaled * get(op.gamma + i, lanes) + get(op.beta + i, lanes), lanes);
       });
-      op.mean[row] = mean;
-      op.reciprocal[row] = reciprocal;
+      op.moments[2 * row] = mean;
+      op.moments[2 * row + 1] = reciprocal;
     }
   });
 }
@@ -101,7 +101,7 @@ void layer_norm_grad(const LayerNormGrad& op) {
     const size_t end = std::min(op.rows, (block + 1) * per_block);
     for (size_t row = block * per_block; row < end; row++) {
       const float *x = op.x + row * width, *dnormed = op.dnormed + row * width;
-      const float mean = op.mean[row], reciprocal = op.reciprocal[row];
+      const float mean = op.moments[2 * row], reciprocal = op.moments[2 * row + 1];
       Vec total = zero(), product = zero();
       columns(width, [&](size_t i, size_t lanes) ISA_LAMBDA {
         const Vec dy = get(dnormed + i, lanes);

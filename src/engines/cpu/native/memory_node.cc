@@ -56,11 +56,26 @@ napi_value release_from_js(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value scratch_bytes_from_js(napi_env env, napi_callback_info) {
+  napi_value result;
+  napi_create_double(env, static_cast<double>(scratch_bytes()), &result);
+  return result;
+}
+
+napi_value set_scratch_limit_from_js(napi_env env, napi_callback_info info) {
+  Args args(env, info);
+  const size_t bytes = args.size(0, "bytes");
+  if (args.ok()) set_scratch_limit(bytes);
+  return nullptr;
+}
+
 }  // namespace
 
 void export_memory(napi_env env, napi_value exports) {
-  export_function(env, exports, "allocate", allocate_from_js);
-  export_function(env, exports, "release", release_from_js);
+  export_function<allocate_from_js>(env, exports, "allocate");
+  export_function<release_from_js>(env, exports, "release");
+  export_function<scratch_bytes_from_js>(env, exports, "scratchBytes");
+  export_function<set_scratch_limit_from_js>(env, exports, "setScratchLimit");
 }
 
 }  // namespace protein_lm

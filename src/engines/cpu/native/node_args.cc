@@ -146,7 +146,20 @@ std::string Args::text(size_t index, const char* name) {
   return ok_ ? std::string(buffer, length) : std::string();
 }
 
-void export_function(napi_env env, napi_value exports, const char* name, napi_callback function) {
+void throw_out_of_memory(napi_env env, size_t bytes) {
+  const std::string text = "out of memory on the cpu engine: " + std::to_string(bytes) +
+                           " bytes more to work in; use a smaller batch or length";
+  napi_value code, message, error, count;
+  if (napi_create_string_utf8(env, "OUT_OF_MEMORY", NAPI_AUTO_LENGTH, &code) == napi_ok &&
+      napi_create_string_utf8(env, text.c_str(), text.size(), &message) == napi_ok &&
+      napi_create_error(env, code, message, &error) == napi_ok &&
+      napi_create_double(env, static_cast<double>(bytes), &count) == napi_ok) {
+    napi_set_named_property(env, error, "bytes", count);
+    napi_throw(env, error);
+  }
+}
+
+void export_callback(napi_env env, napi_value exports, const char* name, napi_callback function) {
   napi_value value;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value);
   napi_set_named_property(env, exports, name, value);

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "scratch.h"
+
 namespace protein_lm {
 
 // A typed array's elements; data is null when the argument was null or undefined.
@@ -77,6 +79,27 @@ inline size_t checked_add(size_t a, size_t b) {
   return __builtin_add_overflow(a, b, &result) ? SIZE_MAX : result;
 }
 
-void export_function(napi_env env, napi_value exports, const char* name, napi_callback function);
+// Throws JavaScript's error of a kernel that ran out of memory, with the code OUT_OF_MEMORY and its `bytes`.
+void throw_out_of_memory(napi_env env, size_t bytes);
+
+using Function = napi_value (*)(napi_env, napi_callback_info);
+
+// The function as JavaScript may call it.
+template <Function function>
+napi_value guarded(napi_env env, napi_callback_info info) {
+  try {
+    return function(env, info);
+  } catch (const OutOfMemory& error) {
+    throw_out_of_memory(env, error.bytes);
+    return nullptr;
+  }
+}
+
+void export_callback(napi_env env, napi_value exports, const char* name, napi_callback function);
+
+template <Function function>
+void export_function(napi_env env, napi_value exports, const char* name) {
+  export_callback(env, exports, name, guarded<function>);
+}
 
 }  // namespace protein_lm

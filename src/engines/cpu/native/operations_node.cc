@@ -1,89 +1,34 @@
 // The model's operations as JavaScript calls them: every array is checked against the sizes, every index against its
-// table, before anything is read or written. The order of arguments is that of the interface in src/engines/cpu/addon.ts.
+// table, before anything is read or written. Arrays come in the order of the contracts in src/ops: inputs, outputs, what
+// is saved for the gradient; sizes and attributes in the order of the kernels in src/engines/cpu/kernels.
+#include <cmath>
 #include <vector>
 
 #include "addon.h"
 #include "gemm.h"
 #include "kernels.h"
-#include "node_args.h"
+#include "reader.h"
 
 namespace protein_lm {
 namespace {
 
-size_t product(std::initializer_list<size_t> sizes) {
-  size_t result = 1;
-  for (size_t size : sizes) result = checked_mul(result, size);
-  return result;
+Dropout dropout(Reader& in) {
+  const double rate = in.number("dropoutRate"), seed = in.number("dropoutSeed");
+  if (in.ok() && !(rate >= 0 && rate < 1)) in.fail("dropoutRate must be at least 0 and below 1");
+  if (in.ok() && !(seed >= 0 && seed <= UINT32_MAX && seed == std::floor(seed)))
+    in.fail("dropoutSeed must be an unsigned 32-bit integer");
+  return in.ok() ? Dropout(rate, static_cast<uint32_t>(seed)) : Dropout();
 }
-
-// Arguments read one after the other, each array with the number of elements that it must have.
-class Reader {
- public:
-  Reader(napi_env env, napi_callback_info info) : args(env, info) {}
-
-  float* floats(size_t needed, const char* name) {
-    const Span<float> span = args.floats(next_++, name);
-    if (args.ok()) args.require(span, needed, name);
-    return span.data;
-  }
-  // Null when the argument is null or undefined.
-  float* optional_floats(size_t needed, const char* name) {
-    const Span<float> span = args.optional_floats(next_++, name);
-    if (args.ok() && span) args.require(span, needed, name);
-    return span.data;
-  }
-  int32_t* ints(size_t needed, const char* name) {
-    const Span<int32_t> span = args.ints(next_++, name);
-    if (args.ok()) args.require(span, needed, name);
-    return span.data;
-  }
-  size_t size(const char* name) { return args.size(next_++, name); }
-  size_t positive(const char* name) {
-    const size_t value = size(name);
-    if (args.ok() && value == 0) args.fail(std::string(name) + " must be at least 1");
-    return value;
-  }
-  double number(const char* name) { return args.number(next_++, name); }
-  int32_t integer(const char* name) {
-    const double value = number(name);
-    if (args.ok() && !(value >= INT32_MIN && value <= INT32_MAX && value == static_cast<int32_t>(value)))
-      args.fail(std::string(name) + " must be a 32-bit integer");
-    return args.ok() ? static_cast<int32_t>(value) : 0;
-  }
-  bool boolean(const char* name) { return args.boolean(next_++, name); }
-  Dropout dropout() {
-    const double rate = number("dropoutRate"), seed = number("dropoutSeed");
-    if (args.ok() && !(rate >= 0 && rate < 1)) args.fail("dropoutRate must be at least 0 and below 1");
-    if (args.ok() && !(seed >= 0 && seed <= UINT32_MAX && seed == static_cast<uint32_t>(seed)))
-      args.fail("dropoutSeed must be an unsigned 32-bit integer");
-    return args.ok() ? Dropout(rate, static_cast<uint32_t>(seed)) : Dropout();
-  }
-  Span<float> list(const char* name) { return args.floats(next_++, name); }
-  std::vector<Span<float>> lists(const char* name) { return args.float_lists(next_++, name); }
-  // Where an index lies outside of [0, limit).
-  void check_indices(const int32_t* indices, size_t count, size_t limit, const char* name) {
-    for (size_t i = 0; args.ok() && i < count; i++)
-      if (indices[i] < 0 || static_cast<size_t>(indices[i]) >= limit)
-        args.fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(indices[i]) +
-                  ", must be at least 0 and below " + std::to_string(limit));
-  }
-  bool ok() const { return args.ok(); }
-
-  Args args;
-
- private:
-  size_t next_ = 0;
-};
 
 napi_value linear(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   const size_t rows = in.size("rows"), inputs = in.size("inputs"), outputs = in.size("outputs");
   Gemm g;
   g.m = rows, g.n = outputs, g.k = inputs;
+  g.activation = in.boolean("gelu") ? Activation::gelu : Activation::none;
   g.a = in.floats(product({rows, inputs}), "x"), g.lda = inputs;
   g.b = in.floats(product({outputs, inputs}), "w"), g.ldb = inputs, g.transpose_b = true;
   g.bias = in.optional_floats(outputs, "b");
-  g.activation = in.boolean("gelu") ? Activation::gelu : Activation::none;
   g.c = in.floats(product({rows, outputs}), "y"), g.ldc = outputs;
   g.pre_activation = in.optional_floats(product({rows, outputs}), "preActivation");
   if (in.ok()) gemm(g);
@@ -96,13 +41,14 @@ napi_value linear_grad(napi_env env, napi_callback_info info) {
   const float* dy = in.floats(product({rows, outputs}), "dy");
   const float* x = in.floats(product({rows, inputs}), "x");
   const float* w = in.floats(product({outputs, inputs}), "w");
+  in.optional_floats(outputs, "b");
   const float* pre_activation = in.optional_floats(product({rows, outputs}), "preActivation");
-  float* room = in.optional_floats(product({rows, outputs}), "room");
   float* dx = in.optional_floats(product({rows, inputs}), "dx");
   float* dw = in.optional_floats(product({outputs, inputs}), "dw");
   float* db = in.optional_floats(outputs, "db");
-  if (in.ok() && pre_activation != nullptr && room == nullptr) in.args.fail("room is needed with preActivation");
-  if (in.ok() && db != nullptr && dw == nullptr) in.args.fail("db comes with dw");
+  float* room = in.optional_floats(product({rows, outputs}), "room");
+  if (in.ok() && pre_activation != nullptr && room == nullptr) in.fail("room is needed with preActivation");
+  if (in.ok() && db != nullptr && dw == nullptr) in.fail("db comes with dw");
   if (!in.ok()) return nullptr;
   if (pre_activation != nullptr) {
     ISA_CALL(gelu_grad)(pre_activation, dy, room, rows * outputs);
@@ -132,18 +78,17 @@ napi_value layer_norm(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   LayerNorm op;
   op.rows = in.size("rows"), op.width = in.positive("width");
+  op.epsilon = static_cast<float>(in.number("epsilon"));
+  op.dropout = dropout(in);
   const size_t count = product({op.rows, op.width});
   op.x = in.floats(count, "x");
   op.residual = in.optional_floats(count, "residual");
   op.gamma = in.floats(op.width, "gamma");
   op.beta = in.floats(op.width, "beta");
-  op.epsilon = static_cast<float>(in.number("epsilon"));
-  op.dropout = in.dropout();
-  op.sum = in.optional_floats(count, "sum");
   op.normed = in.floats(count, "normed");
-  op.mean = in.floats(op.rows, "mean");
-  op.reciprocal = in.floats(op.rows, "reciprocal");
-  if (in.ok() && op.residual != nullptr && op.sum == nullptr) in.args.fail("sum is needed with a residual");
+  op.sum = in.optional_floats(count, "sum");
+  op.moments = in.floats(checked_mul(2, op.rows), "moments");
+  if (in.ok() && op.residual != nullptr && op.sum == nullptr) in.fail("sum is needed with a residual");
   if (in.ok()) ISA_CALL(layer_norm)(op);
   return nullptr;
 }
@@ -152,18 +97,17 @@ napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   LayerNormGrad op;
   op.rows = in.size("rows"), op.width = in.positive("width");
+  op.dropout = dropout(in);
   const size_t count = product({op.rows, op.width});
   op.dsum = in.optional_floats(count, "dsum");
   op.dnormed = in.floats(count, "dnormed");
-  op.x = in.floats(count, "x");
+  op.x = in.floats(count, "sum");
   op.gamma = in.floats(op.width, "gamma");
-  op.mean = in.floats(op.rows, "mean");
-  op.reciprocal = in.floats(op.rows, "reciprocal");
-  op.dropout = in.dropout();
+  op.moments = in.floats(checked_mul(2, op.rows), "moments");
   op.dx = in.floats(count, "dx");
-  op.dresidual = in.optional_floats(count, "dresidual");
   op.dgamma = in.floats(op.width, "dgamma");
   op.dbeta = in.floats(op.width, "dbeta");
+  op.dresidual = in.optional_floats(count, "dresidual");
   if (in.ok()) ISA_CALL(layer_norm_grad)(op);
   return nullptr;
 }
@@ -171,7 +115,7 @@ napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
 // Kept tokens index the vocabulary, and their running count the positions.
 void check_tokens(Reader& in, const int32_t* ids, size_t batch, size_t length, size_t vocabulary, size_t positions,
                   int32_t pad, bool with_positions) {
-  if (in.ok() && pad < 0) in.args.fail("padId must be at least 0");
+  if (in.ok() && pad < 0) in.fail("padId must be at least 0");
   for (size_t b = 0; in.ok() && b < batch; b++) {
     size_t kept = 0;
     for (size_t l = 0; in.ok() && l < length; l++) {
@@ -179,11 +123,11 @@ void check_tokens(Reader& in, const int32_t* ids, size_t batch, size_t length, s
       if (id == pad) continue;
       kept++;
       if (id < 0 || static_cast<size_t>(id) >= vocabulary)
-        in.args.fail("token id " + std::to_string(id) + " at [" + std::to_string(b) + ", " + std::to_string(l) +
+        in.fail("token id " + std::to_string(id) + " at [" + std::to_string(b) + ", " + std::to_string(l) +
                      "] is outside of the vocabulary of " + std::to_string(vocabulary));
     }
     if (in.ok() && with_positions && kept > 0 && static_cast<size_t>(pad) + kept >= positions)
-      in.args.fail("a sequence of " + std::to_string(kept) + " tokens is longer than the model's " +
+      in.fail("a sequence of " + std::to_string(kept) + " tokens is longer than the model's " +
                    std::to_string(positions) + " positions allow");
   }
 }
@@ -209,10 +153,13 @@ napi_value token_embedding_grad(napi_env env, napi_callback_info info) {
   op.batch = in.size("batch"), op.length = in.size("length"), op.width = in.size("width");
   op.vocabulary = in.size("vocabulary"), op.positions = in.size("positions");
   op.pad = in.integer("padId"), op.mask = in.integer("maskId"), op.token_dropout = in.boolean("tokenDropout");
-  op.ids = in.ints(product({op.batch, op.length}), "ids");
   op.dy = in.floats(product({op.batch, op.length, op.width}), "dy");
+  op.ids = in.ints(product({op.batch, op.length}), "ids");
+  in.floats(product({op.vocabulary, op.width}), "word");
+  const float* position = in.optional_floats(product({op.positions, op.width}), "position");
   op.dword = in.floats(product({op.vocabulary, op.width}), "dword");
   op.dposition = in.optional_floats(product({op.positions, op.width}), "dposition");
+  if (in.ok() && (position == nullptr) != (op.dposition == nullptr)) in.fail("dposition comes with position");
   check_tokens(in, op.ids, op.batch, op.length, op.vocabulary, op.positions, op.pad, op.dposition != nullptr);
   if (in.ok()) ISA_CALL(token_embedding_grad)(op);
   return nullptr;
@@ -238,36 +185,40 @@ napi_value rotary(napi_env env, napi_callback_info info) {
   op.qkv = in.floats(checked_mul(3, elements(shape)), "qkv");
   op.frequencies = in.floats(shape.size / 2, "inverseFrequencies");
   op.y = in.floats(checked_mul(3, elements(shape)), "y");
-  if (in.ok() && shape.size % 2 != 0) in.args.fail("the size of a head must be even");
+  if (in.ok() && shape.size % 2 != 0) in.fail("the size of a head must be even");
   if (in.ok()) ISA_CALL(rotary)(op);
   return nullptr;
 }
 
-void read_favor(Reader& in, Favor& op, bool projected) {
+void read_favor_sizes(Reader& in, Favor& op) {
   op.shape = attention_shape(in);
   op.features = in.positive("features");
   op.epsilon = static_cast<float>(in.number("epsilon"));
   op.causal = in.boolean("causal");
+}
+
+void read_favor_inputs(Reader& in, Favor& op, bool projected) {
   op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
   op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
   const size_t weights = product({op.features, op.shape.size});
   op.projection = projected ? in.floats(weights, "projection") : in.optional_floats(weights, "projection");
   if (in.ok() && op.projection == nullptr && op.features != op.shape.size)
-    in.args.fail("without a projection there are as many features as a head is wide");
+    in.fail("without a projection there are as many features as a head is wide");
 }
 
 void read_favor_forward(Reader& in, FavorForward& op, bool projected) {
-  read_favor(in, op, projected);
+  read_favor_sizes(in, op);
+  read_favor_inputs(in, op, projected);
   op.out = in.floats(elements(op.shape), "out");
   op.denominators = in.floats(head_rows(op.shape), "denominators");
 }
 
 void read_favor_backward(Reader& in, FavorBackward& op, bool projected) {
-  read_favor(in, op, projected);
+  read_favor_sizes(in, op);
   op.dy = in.floats(elements(op.shape), "dy");
+  read_favor_inputs(in, op, projected);
   op.out = in.floats(elements(op.shape), "out");
   op.denominators = in.floats(head_rows(op.shape), "denominators");
-  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
 }
 
 napi_value favor_relu(napi_env env, napi_callback_info info) {
@@ -282,6 +233,8 @@ napi_value favor_relu_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   FavorBackward op;
   read_favor_backward(in, op, false);
+  in.optional_floats(0, "sums");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
   if (in.ok()) ISA_CALL(favor_relu_grad)(op);
   return nullptr;
 }
@@ -306,19 +259,23 @@ napi_value favor_softmax_grad(napi_env env, napi_callback_info info) {
   read_favor_backward(in, op, true);
   op.peaks = in.floats(peak_count(op), "peaks");
   const int32_t* places = op.places = in.ints(checked_mul(2, head_count(op.shape)), "places");
+  op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
   for (size_t head = 0; in.ok() && !op.causal && head < head_count(op.shape); head++) {
     const int64_t position = places[2 * head], feature = places[2 * head + 1];
     if (position >= static_cast<int64_t>(op.shape.length) || feature < 0 ||
         feature >= static_cast<int64_t>(op.features))
-      in.args.fail("places must be positions below length and features");
+      in.fail("places must be positions below length and features");
   }
   if (in.ok()) ISA_CALL(favor_softmax_grad)(op);
   return nullptr;
 }
 
-void read_softmax(Reader& in, SoftmaxAttention& op) {
+void read_softmax_sizes(Reader& in, SoftmaxAttention& op) {
   op.shape = attention_shape(in);
   op.causal = in.boolean("causal");
+}
+
+void read_softmax_inputs(Reader& in, SoftmaxAttention& op) {
   op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
   op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
 }
@@ -326,7 +283,8 @@ void read_softmax(Reader& in, SoftmaxAttention& op) {
 napi_value softmax_attention(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   SoftmaxAttentionForward op;
-  read_softmax(in, op);
+  read_softmax_sizes(in, op);
+  read_softmax_inputs(in, op);
   op.out = in.floats(elements(op.shape), "out");
   op.logsumexp = in.floats(head_rows(op.shape), "logsumexp");
   if (in.ok()) ISA_CALL(softmax_attention)(op);
@@ -336,8 +294,9 @@ napi_value softmax_attention(napi_env env, napi_callback_info info) {
 napi_value softmax_attention_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   SoftmaxAttentionBackward op;
-  read_softmax(in, op);
+  read_softmax_sizes(in, op);
   op.dy = in.floats(elements(op.shape), "dy");
+  read_softmax_inputs(in, op);
   op.out = in.floats(elements(op.shape), "out");
   op.logsumexp = in.floats(head_rows(op.shape), "logsumexp");
   op.dqkv = in.floats(checked_mul(3, elements(op.shape)), "dqkv");
@@ -345,21 +304,25 @@ napi_value softmax_attention_grad(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void read_lsh(Reader& in, LshAttention& op) {
+void read_lsh_sizes(Reader& in, LshAttention& op) {
   op.shape = attention_shape(in);
-  op.hashes = in.positive("hashes"), op.chunk_length = in.positive("chunkLength");
+  op.hashes = in.positive("hashes"), op.rotations_per_hash = in.positive("rotationsPerHash");
+  op.chunk_length = in.positive("chunkLength");
   op.causal = in.boolean("causal");
+  if (in.ok() && op.shape.length > INT32_MAX) in.fail("length must be a 32-bit integer");
+}
+
+void read_lsh_inputs(Reader& in, LshAttention& op) {
   op.qkv = in.floats(checked_mul(3, elements(op.shape)), "qkv");
   op.keep = in.floats(product({op.shape.batch, op.shape.length}), "keep");
-  if (in.ok() && op.shape.length > INT32_MAX) in.args.fail("length must be a 32-bit integer");
+  op.rotations = in.floats(product({op.hashes, op.rotations_per_hash, op.shape.size}), "rotations");
 }
 
 napi_value lsh_attention(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   LshAttentionForward op;
-  read_lsh(in, op);
-  op.rotations_per_hash = in.positive("rotationsPerHash");
-  op.rotations = in.floats(product({op.hashes, op.rotations_per_hash, op.shape.size}), "rotations");
+  read_lsh_sizes(in, op);
+  read_lsh_inputs(in, op);
   op.out = in.floats(elements(op.shape), "out");
   op.order = in.ints(checked_mul(head_rows(op.shape), op.hashes), "order");
   op.peaks = in.floats(head_rows(op.shape), "peaks");
@@ -371,9 +334,10 @@ napi_value lsh_attention(napi_env env, napi_callback_info info) {
 napi_value lsh_attention_grad(napi_env env, napi_callback_info info) {
   Reader in(env, info);
   LshAttentionBackward op;
-  read_lsh(in, op);
+  read_lsh_sizes(in, op);
   const size_t places = checked_mul(head_rows(op.shape), op.hashes);
   op.dy = in.floats(elements(op.shape), "dy");
+  read_lsh_inputs(in, op);
   op.out = in.floats(elements(op.shape), "out");
   op.order = in.ints(places, "order");
   op.peaks = in.floats(head_rows(op.shape), "peaks");
@@ -442,26 +406,26 @@ napi_value cross_entropy_grad(napi_env env, napi_callback_info info) {
 
 napi_value adamw(napi_env env, napi_callback_info info) {
   Reader in(env, info);
-  const float* hyper = in.floats(3, "hyper");
   AdamW op;
   op.beta1 = in.number("beta1"), op.beta2 = in.number("beta2");
   op.epsilon = in.number("epsilon"), op.max_norm = in.number("maxNorm");
-  const Span<float> weight_decay = in.list("weightDecay");
+  const float* hyper = in.floats(3, "hyper");
   const auto parameters = in.lists("parameters"), first = in.lists("firstMoments");
   const auto second = in.lists("secondMoments"), gradients = in.lists("gradients");
   op.norm = in.floats(1, "norm");
   op.count = parameters.size();
+  // The rest of the sizes: a weight decay for each parameter.
   if (in.ok() && (first.size() != op.count || second.size() != op.count || gradients.size() != op.count ||
-                  weight_decay.length < op.count))
-    in.args.fail("every parameter needs two moments, a gradient and a weight decay");
+                  in.count() - in.read() != op.count))
+    in.fail("every parameter needs two moments, a gradient and a weight decay");
   std::vector<AdamWTensor> tensors;
   for (size_t i = 0; in.ok() && i < op.count; i++) {
     const size_t count = parameters[i].length;
     if (first[i].length != count || second[i].length != count || gradients[i].length != count)
-      in.args.fail("parameter " + std::to_string(i) + " has " + std::to_string(count) +
+      in.fail("parameter " + std::to_string(i) + " has " + std::to_string(count) +
                    " elements, its moments or its gradient have not");
-    tensors.push_back({parameters[i].data, first[i].data, second[i].data, gradients[i].data, count,
-                       weight_decay.data[i]});
+    const float weight_decay = static_cast<float>(in.number("weightDecay"));
+    tensors.push_back({parameters[i].data, first[i].data, second[i].data, gradients[i].data, count, weight_decay});
   }
   if (!in.ok()) return nullptr;
   op.tensors = tensors.data();
@@ -473,26 +437,26 @@ napi_value adamw(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void export_operations(napi_env env, napi_value exports) {
-  export_function(env, exports, "linear", linear);
-  export_function(env, exports, "linearGrad", linear_grad);
-  export_function(env, exports, "layerNorm", layer_norm);
-  export_function(env, exports, "layerNormGrad", layer_norm_grad);
-  export_function(env, exports, "tokenEmbedding", token_embedding);
-  export_function(env, exports, "tokenEmbeddingGrad", token_embedding_grad);
-  export_function(env, exports, "rotary", rotary);
-  export_function(env, exports, "favorRelu", favor_relu);
-  export_function(env, exports, "favorReluGrad", favor_relu_grad);
-  export_function(env, exports, "favorSoftmax", favor_softmax);
-  export_function(env, exports, "favorSoftmaxGrad", favor_softmax_grad);
-  export_function(env, exports, "softmaxAttention", softmax_attention);
-  export_function(env, exports, "softmaxAttentionGrad", softmax_attention_grad);
-  export_function(env, exports, "lshAttention", lsh_attention);
-  export_function(env, exports, "lshAttentionGrad", lsh_attention_grad);
-  export_function(env, exports, "gatherRows", gather_rows);
-  export_function(env, exports, "gatherRowsGrad", gather_rows_grad);
-  export_function(env, exports, "crossEntropy", cross_entropy);
-  export_function(env, exports, "crossEntropyGrad", cross_entropy_grad);
-  export_function(env, exports, "adamW", adamw);
+  export_function<linear>(env, exports, "linear");
+  export_function<linear_grad>(env, exports, "linearGrad");
+  export_function<layer_norm>(env, exports, "layerNorm");
+  export_function<layer_norm_grad>(env, exports, "layerNormGrad");
+  export_function<token_embedding>(env, exports, "tokenEmbedding");
+  export_function<token_embedding_grad>(env, exports, "tokenEmbeddingGrad");
+  export_function<rotary>(env, exports, "rotary");
+  export_function<favor_relu>(env, exports, "favorRelu");
+  export_function<favor_relu_grad>(env, exports, "favorReluGrad");
+  export_function<favor_softmax>(env, exports, "favorSoftmax");
+  export_function<favor_softmax_grad>(env, exports, "favorSoftmaxGrad");
+  export_function<softmax_attention>(env, exports, "softmaxAttention");
+  export_function<softmax_attention_grad>(env, exports, "softmaxAttentionGrad");
+  export_function<lsh_attention>(env, exports, "lshAttention");
+  export_function<lsh_attention_grad>(env, exports, "lshAttentionGrad");
+  export_function<gather_rows>(env, exports, "gatherRows");
+  export_function<gather_rows_grad>(env, exports, "gatherRowsGrad");
+  export_function<cross_entropy>(env, exports, "crossEntropy");
+  export_function<cross_entropy_grad>(env, exports, "crossEntropyGrad");
+  export_function<adamw>(env, exports, "adamW");
 }
 
 }  // namespace protein_lm

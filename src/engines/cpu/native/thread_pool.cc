@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "scratch.h"
+
 namespace protein_lm {
 namespace {
 
@@ -47,6 +49,7 @@ class Pool {
     task_ = task;
     context_ = context;
     count_ = count;
+    missing_.store(0, std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
     open_.store(true);
     epoch_.fetch_add(1);
@@ -65,12 +68,18 @@ class Pool {
       if (spins < 256) relax();
       else std::this_thread::yield();
     }
+    if (const size_t missing = missing_.load()) throw OutOfMemory{missing};
   }
 
  private:
   void claim() {
     inside_task = true;
-    for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
+    try {
+      for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
+    } catch (const OutOfMemory& error) {
+      missing_.store(error.bytes);
+      next_.store(count_, std::memory_order_relaxed);
+    }
     inside_task = false;
   }
 
@@ -122,6 +131,8 @@ class Pool {
   alignas(64) std::atomic<bool> open_{false};
   alignas(64) std::atomic<size_t> next_{0};
   alignas(64) std::atomic<unsigned> active_{0};
+  // Bytes that a task could not get; 0 where all could.
+  std::atomic<size_t> missing_{0};
 };
 
 // Held by whoever runs a job; a second caller (another Node thread) does its work alone meanwhile.

@@ -24,6 +24,7 @@ void run(size_t count, Task task, void* context);
 // Runs f(0) … f(count - 1), each once, on all threads, and returns when all are done. Which thread runs which index
 // is left to timing, so f(i) may depend on i only; then results are the same bits for any number of threads. Split work
 // into pieces by its shape (never by threads() where the pieces' sums are added up). A call from inside f runs serially.
+// Where an f throws OutOfMemory, so does the call, once all threads have stopped; others may not have run.
 template <typename F>
 void parallel_for(size_t count, F&& f) {
   using Function = std::remove_reference_t<F>;

@@ -1,39 +1,31 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import { ADAM_W, type AdamWAttributes } from '../../../ops/adamW.js';
+import type { Gpu } from '../gpu.js';
 import { allocate, launch, reduction, release } from './launch.js';
-import { register, sizeOf } from './register.js';
+import { kernel, sizeOf } from './register.js';
 
-interface Attributes {
-  count: number;
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  weightDecay: number[];
-  maxNorm: number;
-}
+/** By their letters in the code below. */
+type Lists = Record<'p' | 'm' | 'v' | 'g', TensorInfo[]>;
 
 // Elements that one workgroup takes.
 const BLOCK = 4096;
 
-register<Attributes>('AdamW', (backend, inputs, attributes) => {
-  const slots = [...Array(attributes.count).keys()];
-  const blocks = slots.map((i) => Math.ceil(sizeOf(inputs[`p${i}`].shape) / BLOCK));
-  const norm = globalNorm(
-    backend,
-    slots.map((i) => inputs[`g${i}`]),
-    blocks,
-  );
+export const adamW = kernel(ADAM_W, ({ inputs, attributes, backend }) => {
+  const { hyper, parameters: p, firstMoments: m, secondMoments: v, gradients: g } = inputs;
+  const slots = [...p.keys()];
+  const blocks = p.map(({ shape }) => Math.ceil(sizeOf(shape) / BLOCK));
+  const norm = globalNorm(backend, g, blocks);
   // As many tensors to a launch as the device binds at once.
   const together = Math.max(1, Math.floor((backend.device.limits.maxStorageBuffersPerShaderStage - 2) / 4));
   for (let start = 0; start < slots.length; start += together) {
     const part = slots.slice(start, start + together);
-    update(backend, inputs, norm, part, blocks, attributes);
+    update(backend, hyper, { p, m, v, g }, norm, part, blocks, attributes);
   }
-  return [norm];
+  return { norm };
 });
 
 /** The norm of all gradients together, a scalar. */
-function globalNorm(backend: Backend, gradients: TensorInfo[], blocks: number[]): TensorInfo {
+function globalNorm(backend: Gpu, gradients: TensorInfo[], blocks: number[]): TensorInfo {
   const count = blocks.reduce((a, b) => a + b, 0);
   const squares = allocate(backend, [count]);
   const together = backend.device.limits.maxStorageBuffersPerShaderStage - 1;
@@ -91,23 +83,24 @@ function globalNorm(backend: Backend, gradients: TensorInfo[], blocks: number[])
 }
 
 function update(
-  backend: Backend,
-  inputs: Record<string, TensorInfo>,
+  backend: Gpu,
+  hyper: TensorInfo,
+  lists: Lists,
   norm: TensorInfo,
   part: number[],
   blocks: number[],
-  { beta1, beta2, epsilon, weightDecay, maxNorm }: Attributes,
+  { beta1, beta2, epsilon, weightDecay, maxNorm }: AdamWAttributes,
 ): void {
   const ends = runningSums(part.map((slot) => blocks[slot]));
-  const named = (kind: string) => part.map((slot, i) => [`${kind}${i}`, inputs[`${kind}${slot}`]]);
+  const named = (kind: keyof Lists) => part.map((slot, i) => [`${kind}${i}`, lists[kind][slot]]);
   launch(backend, {
     name: 'AdamW',
-    inputs: { hyper: inputs.hyper, norm, ...Object.fromEntries(named('g')) },
+    inputs: { hyper, norm, ...Object.fromEntries(named('g')) },
     outputs: Object.fromEntries([...named('p'), ...named('m'), ...named('v')]),
     constants: Object.fromEntries(
       part.flatMap((slot, i) => [
         [`end${i}`, ends[i]],
-        [`size${i}`, sizeOf(inputs[`p${slot}`].shape)],
+        [`size${i}`, sizeOf(lists.p[slot].shape)],
       ]),
     ),
     floats: {

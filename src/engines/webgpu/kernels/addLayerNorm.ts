@@ -1,15 +1,7 @@
-import type { Backend } from '../backend.js';
+import { ADD_LAYER_NORM, ADD_LAYER_NORM_GRAD, type AddLayerNormAttributes } from '../../../ops/addLayerNorm.js';
+import type { Gpu } from '../gpu.js';
 import { allocate, launch, reduction, release, sumParts } from './launch.js';
-import { register, sizeOf } from './register.js';
-
-interface Attributes {
-  epsilon: number;
-  dropoutRate: number;
-  dropoutSeed: number;
-  /** What the mask's seed is made from: see maskSeed in src/ops/addLayerNorm.ts. */
-  passSeed: number;
-  dropoutSite?: number;
-}
+import { kernel, sizeOf } from './register.js';
 
 const THREADS = 128;
 // Rows whose contributions to the gradients of gamma and beta one workgroup adds up.
@@ -19,11 +11,11 @@ const ROWS = 64;
  * WGSL: `kept(i)`, the factor of element i, as dropoutMask in src/ops/dropout.ts. The pass's seed comes in a buffer,
  * which a replayed step rewrites.
  */
-function dropout(backend: Backend, { dropoutRate, passSeed, dropoutSite }: Attributes) {
+function dropout(backend: Gpu, { dropoutRate, passSeed, dropoutSite }: AddLayerNormAttributes) {
   return {
     constants: { site: dropoutSite ?? 0, threshold: Math.ceil(dropoutRate * 2 ** 32) },
     floats: { scale: 1 / (1 - dropoutRate) },
-    buffers: { pass_seed: backend.seedBuffer(passSeed) },
+    buffers: { pass_seed: backend.recorder.seedBuffer(passSeed) },
     declarations: `
 fn hash(index: u32, seed: u32) -> u32 {
   var x = index + seed * 0x9e3779b9u;
@@ -40,7 +32,7 @@ fn kept(i: u32) -> f32 {
   };
 }
 
-register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, attributes) => {
+const forward = kernel(ADD_LAYER_NORM, ({ inputs: { x, residual, gamma, beta }, attributes, backend }) => {
   const width = gamma.shape[0];
   const rows = sizeOf(x.shape) / width;
   const drops = residual && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
@@ -78,10 +70,11 @@ register<Attributes>('AddLayerNorm', (backend, { x, residual, gamma, beta }, att
   if (lane == 0u) { moments[2u * group] = mean; moments[2u * group + 1u] = scale; }`,
     groups: rows,
   });
-  return sum ? [sum, normed, moments] : [normed, moments];
+  return { normed, sum, moments };
 });
 
-register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, aux0: moments }, attributes) => {
+const gradient = kernel(ADD_LAYER_NORM_GRAD, ({ inputs, attributes, backend }) => {
+  const { dsum, dnormed, sum, gamma, moments } = inputs;
   const width = gamma.shape[0];
   const rows = sizeOf(sum.shape) / width;
   const drops = dsum && attributes.dropoutRate > 0 ? dropout(backend, attributes) : undefined;
@@ -145,5 +138,7 @@ register<Attributes>('AddLayerNormGrad', (backend, { dsum, dnormed, sum, gamma, 
   const dbeta = allocate(backend, [width]);
   sumParts(backend, parts, blocks, [dgamma, dbeta]);
   release(backend, parts);
-  return [dx, ...(dresidual ? [dresidual] : []), dgamma, dbeta];
+  return { dx, dgamma, dbeta, dresidual };
 });
+
+export const addLayerNorm = [forward, gradient];

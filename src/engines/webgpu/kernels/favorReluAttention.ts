@@ -1,14 +1,9 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import { FAVOR_RELU_ATTENTION, type FavorReluOptions } from '../../../ops/favorReluAttention.js';
+import type { Gpu } from '../gpu.js';
 import { allocate, launchElements, release, sumParts } from './launch.js';
 import { matrixProduct, splitsFor } from './matrixProduct.js';
-import { register } from './register.js';
-
-interface Attributes {
-  heads: number;
-  epsilon: number;
-  causal: boolean;
-}
+import { kernel } from './register.js';
 
 // Tokens of a chunk: the rows of a tile of the matrix product. Causal attention forms scores within a chunk, and
 // between chunks carries the sums over keys.
@@ -30,7 +25,11 @@ interface Shape {
   declarations: string;
 }
 
-function shapeOf(qkv: TensorInfo, projection: TensorInfo | undefined, { heads, epsilon, causal }: Attributes): Shape {
+function shapeOf(
+  qkv: TensorInfo,
+  projection: TensorInfo | undefined,
+  { heads, epsilon, causal }: FavorReluOptions,
+): Shape {
   const [batch, length, width] = qkv.shape;
   const size = width / 3 / heads;
   const features = projection ? projection.shape[0] : size;
@@ -83,7 +82,7 @@ const WHERE = `let sequence = batch / c.chunks; let first = batch % c.chunks * $
  * @returns [sequences, features, size + 1], or causal [sequences · chunks, features, size + 1]
  */
 function states(
-  backend: Backend,
+  backend: Gpu,
   shape: Shape,
   inputs: Record<string, TensorInfo | undefined>,
   code: { feature: string; row: string; weight: string; declarations?: string },
@@ -131,7 +130,7 @@ function states(
 
 /** Replaces each chunk's sums by the sums of the chunks before it (or behind it). */
 function runningSums(
-  backend: Backend,
+  backend: Gpu,
   sums: TensorInfo,
   sequences: number,
   chunks: number,
@@ -158,7 +157,7 @@ function runningSums(
 
 /** A product of a chunk's tokens with one another, where the column's is no later: [sequences · chunks, 64, 64]. */
 function withinChunks(
-  backend: Backend,
+  backend: Gpu,
   shape: Shape,
   inputs: Record<string, TensorInfo | undefined>,
   code: { name: string; inner: number; a: string; b: string; add?: string; declarations?: string },
@@ -189,7 +188,7 @@ function withinChunks(
 
 /** Products over the state and, causal, over the chunk's own tokens: one inner dimension after the other. */
 function overTokens(
-  backend: Backend,
+  backend: Gpu,
   shape: Shape,
   inputs: Record<string, TensorInfo | undefined>,
   outputs: Record<string, TensorInfo>,
@@ -240,17 +239,17 @@ function overTokens(
 const SCORE = `scores[(batch * ${CHUNK}u + row) * ${CHUNK}u + other]`;
 const SCORE_TRANSPOSED = `scores[(batch * ${CHUNK}u + other) * ${CHUNK}u + row]`;
 
-function forwardStates(backend: Backend, shape: Shape, inputs: Record<string, TensorInfo | undefined>): TensorInfo {
+function forwardStates(backend: Gpu, shape: Shape, inputs: Record<string, TensorInfo | undefined>): TensorInfo {
   const code = { feature: 'key(sequence, l, row)', row: 'qkv[at(sequence, l, 2u, column)]', weight: '1.0' };
   return states(backend, shape, inputs, code, false);
 }
 
-function featureScores(backend: Backend, shape: Shape, inputs: Record<string, TensorInfo | undefined>): TensorInfo {
+function featureScores(backend: Gpu, shape: Shape, inputs: Record<string, TensorInfo | undefined>): TensorInfo {
   const code = { name: 'FavorScores', inner: shape.features, a: 'query(sequence, l, k)', b: 'key(sequence, l, k)' };
   return withinChunks(backend, shape, inputs, code);
 }
 
-register<Attributes>('FavorReluAttention', (backend, { qkv, keep, projection }, attributes) => {
+const forward = kernel(FAVOR_RELU_ATTENTION.forward, ({ inputs: { qkv, keep, projection }, attributes, backend }) => {
   const shape = shapeOf(qkv, projection, attributes);
   const { batch, length, size, sequences, features, causal } = shape;
   const inputs = { qkv, keep, projection };
@@ -280,131 +279,130 @@ register<Attributes>('FavorReluAttention', (backend, { qkv, keep, projection }, 
   );
   release(backend, scores);
   if (!causal) {
-    return [out, denominators, sums];
+    return { out, denominators, sums };
   }
   release(backend, sums);
-  return [out, denominators];
+  return { out, denominators };
 });
 
-register<Attributes>(
-  'FavorReluAttentionGrad',
-  (backend, { dy, qkv, keep, projection, out, aux0, aux1 }, attributes) => {
-    const shape = shapeOf(qkv, projection, attributes);
-    const { length, size, sequences, features, causal } = shape;
-    const inputs = { qkv, keep, projection };
-    const denominators = aux0;
-    // Through out = numerator / denominator: gradients of both, the numerator's being dy / denominator.
-    const slopes = allocate(backend, [sequences, length]);
-    launchElements(backend, {
-      name: 'FavorGradDenominator',
-      inputs: { dy, out, denominators },
-      outputs: { slopes },
-      constants: shape.constants,
-      body: `
+const gradient = kernel(FAVOR_RELU_ATTENTION.gradient, ({ inputs: given, attributes, backend }) => {
+  const { dy, qkv, keep, projection, out, denominators } = given;
+  const shape = shapeOf(qkv, projection, attributes);
+  const { length, size, sequences, features, causal } = shape;
+  const inputs = { qkv, keep, projection };
+  // Through out = numerator / denominator: gradients of both, the numerator's being dy / denominator.
+  const slopes = allocate(backend, [sequences, length]);
+  launchElements(backend, {
+    name: 'FavorGradDenominator',
+    inputs: { dy, out, denominators },
+    outputs: { slopes },
+    constants: shape.constants,
+    body: `
     let row = (i / c.length / c.heads * c.length + i % c.length) * c.heads + i / c.length % c.heads;
     var sum = 0.0;
     for (var e = 0u; e < c.size; e++) { sum += dy[row * c.size + e] * out[row * c.size + e]; }
     slopes[i] = -sum / denominators[i];`,
-      size: sequences * length,
-    });
-    const upstream = {
-      declarations: `
+    size: sequences * length,
+  });
+  const upstream = {
+    declarations: `
 fn slope(sequence: u32, l: u32, e: u32) -> f32 { return dy[row_at(sequence, l, e)] / denominators[sequence * c.length + l]; }`,
-      inputs: { dy, denominators },
-    };
-    const sums = causal ? forwardStates(backend, shape, inputs) : aux1;
-    const dsums = states(
-      backend,
-      shape,
-      { qkv, keep, projection, ...upstream.inputs, slopes },
-      {
-        feature: 'query(sequence, l, row)',
-        row: 'slope(sequence, l, column)',
-        weight: 'slopes[sequence * c.length + l]',
-        declarations: upstream.declarations,
-      },
-      true,
-    );
-    const scores = causal ? featureScores(backend, shape, inputs) : undefined;
-    const dscores = causal
-      ? withinChunks(
-          backend,
-          shape,
-          { ...inputs, ...upstream.inputs, slopes },
-          {
-            name: 'FavorGradScores',
-            inner: size,
-            a: 'slope(sequence, l, k)',
-            b: 'qkv[at(sequence, l, 2u, k)]',
-            add: ' + slopes[sequence * c.length + first + row]',
-            declarations: upstream.declarations,
-          },
-        )
-      : undefined;
-    const dqkv = allocate(backend, qkv.shape);
-    overTokens(
-      backend,
-      shape,
-      { ...inputs, ...upstream.inputs, dsums, scores },
-      { dqkv },
-      {
-        name: 'FavorGradValue',
-        columns: size,
-        inner: features,
-        a: 'key(sequence, l, k)',
-        b: 'dsums[state_at(state, k, column)]',
-        bAlong: 'column',
-        ownA: SCORE_TRANSPOSED,
-        ownB: 'slope(sequence, l, column)',
-        store: 'dqkv[at(sequence, l, 2u, column)] = value;',
-        declarations: upstream.declarations,
-      },
-    );
-    // With a projection, gradients of the features go through W once more.
-    const dfeatures = projection ? allocate(backend, [sequences, length, features]) : undefined;
-    const gate = (part: number, value: string) =>
-      dfeatures
-        ? `dfeatures[(sequence * c.length + l) * c.features + column] = select(0.0, ${value}, projected(sequence, l, ${part}u, column) > 0.0);`
-        : `dqkv[at(sequence, l, ${part}u, column)] = select(0.0, ${value}, projected(sequence, l, ${part}u, column) > 0.0);`;
-    const target: Record<string, TensorInfo> = dfeatures ? { dfeatures } : { dqkv };
-    const own = dscores && { scores: dscores };
-    overTokens(backend, shape, { ...inputs, ...upstream.inputs, slopes, sums, ...own }, target, {
-      name: 'FavorGradQuery',
-      columns: features,
-      inner: size,
-      a: 'slope(sequence, l, k)',
-      b: 'sums[state_at(state, column, k)]',
-      bAlong: 'k',
-      ownA: SCORE,
-      ownB: 'key(sequence, l, column)',
-      store: gate(0, '(value + slopes[sequence * c.length + l] * sums[state_at(state, column, c.size)])'),
+    inputs: { dy, denominators },
+  };
+  const sums = given.sums ?? forwardStates(backend, shape, inputs);
+  const dsums = states(
+    backend,
+    shape,
+    { qkv, keep, projection, ...upstream.inputs, slopes },
+    {
+      feature: 'query(sequence, l, row)',
+      row: 'slope(sequence, l, column)',
+      weight: 'slopes[sequence * c.length + l]',
       declarations: upstream.declarations,
-    });
-    if (dfeatures) {
-      throughProjection(backend, shape, dfeatures, projection, dqkv, 0);
-    }
-    overTokens(backend, shape, { ...inputs, dsums, ...own }, target, {
-      name: 'FavorGradKey',
-      columns: features,
-      inner: size,
-      a: 'qkv[at(sequence, l, 2u, k)]',
-      b: 'dsums[state_at(state, column, k)]',
-      bAlong: 'k',
+    },
+    true,
+  );
+  const scores = causal ? featureScores(backend, shape, inputs) : undefined;
+  const dscores = causal
+    ? withinChunks(
+        backend,
+        shape,
+        { ...inputs, ...upstream.inputs, slopes },
+        {
+          name: 'FavorGradScores',
+          inner: size,
+          a: 'slope(sequence, l, k)',
+          b: 'qkv[at(sequence, l, 2u, k)]',
+          add: ' + slopes[sequence * c.length + first + row]',
+          declarations: upstream.declarations,
+        },
+      )
+    : undefined;
+  const dqkv = allocate(backend, qkv.shape);
+  overTokens(
+    backend,
+    shape,
+    { ...inputs, ...upstream.inputs, dsums, scores },
+    { dqkv },
+    {
+      name: 'FavorGradValue',
+      columns: size,
+      inner: features,
+      a: 'key(sequence, l, k)',
+      b: 'dsums[state_at(state, k, column)]',
+      bAlong: 'column',
       ownA: SCORE_TRANSPOSED,
-      ownB: 'query(sequence, l, column)',
-      store: gate(1, '(value + dsums[state_at(state, column, c.size)]) * keep[sequence / c.heads * c.length + l]'),
-    });
-    if (dfeatures) {
-      throughProjection(backend, shape, dfeatures, projection, dqkv, 1);
-    }
-    release(backend, slopes, dsums, scores, dscores, dfeatures, causal ? sums : undefined);
-    return [dqkv];
-  },
-);
+      ownB: 'slope(sequence, l, column)',
+      store: 'dqkv[at(sequence, l, 2u, column)] = value;',
+      declarations: upstream.declarations,
+    },
+  );
+  // With a projection, gradients of the features go through W once more.
+  const dfeatures = projection ? allocate(backend, [sequences, length, features]) : undefined;
+  const gate = (part: number, value: string) =>
+    dfeatures
+      ? `dfeatures[(sequence * c.length + l) * c.features + column] = select(0.0, ${value}, projected(sequence, l, ${part}u, column) > 0.0);`
+      : `dqkv[at(sequence, l, ${part}u, column)] = select(0.0, ${value}, projected(sequence, l, ${part}u, column) > 0.0);`;
+  const target: Record<string, TensorInfo> = dfeatures ? { dfeatures } : { dqkv };
+  const own = dscores && { scores: dscores };
+  overTokens(backend, shape, { ...inputs, ...upstream.inputs, slopes, sums, ...own }, target, {
+    name: 'FavorGradQuery',
+    columns: features,
+    inner: size,
+    a: 'slope(sequence, l, k)',
+    b: 'sums[state_at(state, column, k)]',
+    bAlong: 'k',
+    ownA: SCORE,
+    ownB: 'key(sequence, l, column)',
+    store: gate(0, '(value + slopes[sequence * c.length + l] * sums[state_at(state, column, c.size)])'),
+    declarations: upstream.declarations,
+  });
+  if (dfeatures && projection) {
+    throughProjection(backend, shape, dfeatures, projection, dqkv, 0);
+  }
+  overTokens(backend, shape, { ...inputs, dsums, ...own }, target, {
+    name: 'FavorGradKey',
+    columns: features,
+    inner: size,
+    a: 'qkv[at(sequence, l, 2u, k)]',
+    b: 'dsums[state_at(state, column, k)]',
+    bAlong: 'k',
+    ownA: SCORE_TRANSPOSED,
+    ownB: 'query(sequence, l, column)',
+    store: gate(1, '(value + dsums[state_at(state, column, c.size)]) * keep[sequence / c.heads * c.length + l]'),
+  });
+  if (dfeatures && projection) {
+    throughProjection(backend, shape, dfeatures, projection, dqkv, 1);
+  }
+  release(backend, slopes, dsums, scores, dscores, dfeatures, causal ? sums : undefined);
+  return { dqkv };
+});
+
+export const favorReluAttention = [forward, gradient];
 
 /** dqkv's queries or keys (part 0, 1) = dfeatures W. */
 function throughProjection(
-  backend: Backend,
+  backend: Gpu,
   shape: Shape,
   dfeatures: TensorInfo,
   projection: TensorInfo,

@@ -1,7 +1,8 @@
+import { GATHER_ROWS, GATHER_ROWS_GRAD } from '../../../ops/gatherRows.js';
 import { allocate, launch, launchElements, release } from './launch.js';
-import { register, sizeOf } from './register.js';
+import { kernel, sizeOf } from './register.js';
 
-register('GatherRows', (backend, { x, indices }) => {
+const forward = kernel(GATHER_ROWS, ({ inputs: { x, indices }, backend }) => {
   const width = x.shape[1];
   const y = allocate(backend, [indices.shape[0], width]);
   launchElements(backend, {
@@ -12,10 +13,10 @@ register('GatherRows', (backend, { x, indices }) => {
     body: 'y[i] = x[u32(indices[i / c.width]) * c.width + i % c.width];',
     size: sizeOf(y.shape),
   });
-  return [y];
+  return { y };
 });
 
-register<{ rows: number }>('GatherRowsGrad', (backend, { dy, indices }, { rows }) => {
+const gradient = kernel(GATHER_ROWS_GRAD, ({ inputs: { dy, indices }, attributes: { rows }, backend }) => {
   const [count, width] = dy.shape;
   // Equal indices form a chain in their order, so that the first one's thread adds all of them up.
   const chain = backend.makeTensorInfo([2 * count], 'int32');
@@ -52,5 +53,7 @@ register<{ rows: number }>('GatherRowsGrad', (backend, { dy, indices }, { rows }
     groups: count,
   });
   release(backend, chain);
-  return [dx];
+  return { dx };
 });
+
+export const gatherRows = [forward, gradient];

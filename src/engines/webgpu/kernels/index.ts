@@ -1,12 +1,37 @@
-// Registers our kernels with tfjs.
-import './adamW.js';
-import './cast.js';
-import './addLayerNorm.js';
-import './favorReluAttention.js';
-import './gatherRows.js';
-import './linear.js';
-import './maskedCrossEntropy.js';
-import './rotary.js';
-import './softmaxAttention.js';
-import './tokenEmbedding.js';
-import './transpose.js';
+import { type Implementation, registerKernels } from '../../../ops/kernel.js';
+import { adamW } from './adamW.js';
+import { addLayerNorm } from './addLayerNorm.js';
+import { replaceCast } from './cast.js';
+import { favorReluAttention } from './favorReluAttention.js';
+import { gatherRows } from './gatherRows.js';
+import { linear } from './linear.js';
+import { maskedCrossEntropy } from './maskedCrossEntropy.js';
+import { rotary } from './rotary.js';
+import { softmaxAttention } from './softmaxAttention.js';
+import { tokenEmbedding } from './tokenEmbedding.js';
+import { replaceTranspose } from './transpose.js';
+
+const KERNELS: Implementation[] = [
+  adamW,
+  addLayerNorm,
+  favorReluAttention,
+  gatherRows,
+  linear,
+  maskedCrossEntropy,
+  rotary,
+  softmaxAttention,
+  tokenEmbedding,
+].flat();
+
+let registered = false;
+
+/** Makes our kernels known to tfjs, once in a process. */
+export function registerWebgpuKernels(): void {
+  if (registered) {
+    return;
+  }
+  registered = true;
+  registerKernels('webgpu', KERNELS);
+  replaceCast();
+  replaceTranspose();
+}

@@ -1,5 +1,5 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import type { Gpu } from '../gpu.js';
 
 /** A kernel to run once. */
 export interface Launch {
@@ -34,12 +34,12 @@ export interface Launch {
 const MOST_GROUPS = 65535;
 
 /** Makes an uninitialised tensor on the GPU. */
-export function allocate(backend: Backend, shape: number[]): TensorInfo {
+export function allocate(backend: Gpu, shape: number[]): TensorInfo {
   return backend.makeTensorInfo(shape, 'float32');
 }
 
 /** Gives tensors that were made here back to the pool. */
-export function release(backend: Backend, ...tensors: (TensorInfo | undefined)[]): void {
+export function release(backend: Gpu, ...tensors: (TensorInfo | undefined)[]): void {
   for (const tensor of tensors) {
     if (tensor) {
       backend.disposeData(tensor.dataId);
@@ -48,7 +48,7 @@ export function release(backend: Backend, ...tensors: (TensorInfo | undefined)[]
 }
 
 /** Writes a kernel's bindings and constants before its code, and runs it. */
-export function launch(backend: Backend, kernel: Launch): void {
+export function launch(backend: Gpu, kernel: Launch): void {
   const {
     name,
     inputs,
@@ -115,7 +115,7 @@ ${body}
   new Uint32Array(bytes, 0, integers.length).set(integers);
   new Float32Array(bytes, 4 * integers.length).set(reals);
   const across = Math.min(groups, MOST_GROUPS);
-  backend.launch(
+  backend.launcher.launch(
     name,
     source,
     reads.map(({ buffer }) => buffer),
@@ -131,7 +131,7 @@ function typeOf(tensor: TensorInfo): string {
 }
 
 /** Integers, whatever the tensor calls them, as floats. */
-export function toFloats(backend: Backend, x: TensorInfo): TensorInfo {
+export function toFloats(backend: Gpu, x: TensorInfo): TensorInfo {
   const out = allocate(backend, x.shape);
   launchElements(backend, {
     name: 'Cast',
@@ -144,7 +144,7 @@ export function toFloats(backend: Backend, x: TensorInfo): TensorInfo {
 }
 
 /** A kernel whose every thread computes one of `size` elements, `i`. */
-export function launchElements(backend: Backend, kernel: Omit<Launch, 'groups' | 'threads'> & { size: number }): void {
+export function launchElements(backend: Gpu, kernel: Omit<Launch, 'groups' | 'threads'> & { size: number }): void {
   const { size, ...rest } = kernel;
   launch(backend, {
     ...rest,
@@ -186,7 +186,7 @@ fn ${name}(value: f32, lane: u32) -> f32 {
  * Adds up the rows of `parts` [count, ...] into `outputs`, whose elements one after the other are as many as a row's.
  * Always in the order of the rows, so that a result never depends on timing.
  */
-export function sumParts(backend: Backend, parts: TensorInfo, count: number, outputs: TensorInfo[]): void {
+export function sumParts(backend: Gpu, parts: TensorInfo, count: number, outputs: TensorInfo[]): void {
   const sizes = outputs.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
   const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
   const size = sizes.reduce((a, b) => a + b, 0);

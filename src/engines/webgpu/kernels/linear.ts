@@ -1,15 +1,12 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import { LINEAR, LINEAR_GRAD } from '../../../ops/linear.js';
+import type { Gpu } from '../gpu.js';
 import { GELU } from './gelu.js';
 import { allocate, largest, launch, launchElements, release, sumParts } from './launch.js';
 import { matrixProduct, splitsFor } from './matrixProduct.js';
-import { register, sizeOf } from './register.js';
+import { kernel, sizeOf } from './register.js';
 
-interface Attributes {
-  activation: 'none' | 'gelu';
-}
-
-register<Attributes>('Linear', (backend, { x, w, b }, { activation }) => {
+const forward = kernel(LINEAR, ({ inputs: { x, w, b }, attributes: { activation }, backend }) => {
   const [rows, inner] = x.shape;
   const columns = w.shape[0];
   const y = allocate(backend, [rows, columns]);
@@ -33,11 +30,11 @@ register<Attributes>('Linear', (backend, { x, w, b }, { activation }) => {
       ? `let z = ${sum}; before[row * c.columns + column] = z; y[row * c.columns + column] = gelu(z);`
       : `y[row * c.columns + column] = ${sum};`,
   });
-  return before ? [y, before] : [y];
+  return { y, preActivation: before };
 });
 
-register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation }) => {
-  const slope = activation === 'gelu' ? throughGelu(backend, dy, aux0) : dy;
+const gradient = kernel(LINEAR_GRAD, ({ inputs: { dy, x, w, b, preActivation }, backend }) => {
+  const slope = preActivation ? throughGelu(backend, dy, preActivation) : dy;
   const [rows, outputs] = dy.shape;
   // Gradients may be smaller than 16-bit floats get: each is scaled as it needs.
   const scales = backend.matrixUnits && scaleOf(backend, slope);
@@ -82,20 +79,21 @@ register<Attributes>('LinearGrad', (backend, { dy, x, w, b, aux0 }, { activation
       : 'dw[row * c.columns + column] = value;',
     storeRow: db && (parts ? 'parts[split * c.part + c.rows * c.columns + row] = rowDot;' : 'db[row] = rowDot;'),
   });
-  const gradients = db ? [dw, db] : [dw];
   if (parts) {
-    sumParts(backend, parts, splits, gradients);
+    sumParts(backend, parts, splits, db ? [dw, db] : [dw]);
   }
   release(backend, parts, scales, slope === dy ? undefined : slope);
-  return [dx, ...gradients];
+  return { dx, dw, db };
 });
+
+export const linear = [forward, gradient];
 
 /**
  * The power of two that brings a tensor's largest value to about 2¹⁰, and its inverse: 16-bit floats reach from 2⁻²⁴ to
  * 2¹⁶. It takes the place of a scaled loss (Micikevicius et al. 2018, section 3.2), and cannot overflow. Infinities
  * and NaN stay what they are.
  */
-function scaleOf(backend: Backend, x: TensorInfo): TensorInfo {
+function scaleOf(backend: Gpu, x: TensorInfo): TensorInfo {
   const size = sizeOf(x.shape);
   const blocks = Math.min(1024, Math.ceil(size / 1024));
   const parts = allocate(backend, [blocks]);
@@ -135,7 +133,7 @@ function scaleOf(backend: Backend, x: TensorInfo): TensorInfo {
 }
 
 /** dy · gelu'(z), z being what entered the GELU. */
-function throughGelu(backend: Backend, dy: TensorInfo, z: TensorInfo): TensorInfo {
+function throughGelu(backend: Gpu, dy: TensorInfo, z: TensorInfo): TensorInfo {
   const dz = allocate(backend, dy.shape);
   launchElements(backend, {
     name: 'GeluGrad',

@@ -1,7 +1,8 @@
+import { MASKED_CROSS_ENTROPY, MASKED_CROSS_ENTROPY_GRAD } from '../../../ops/maskedCrossEntropy.js';
 import { allocate, launch, launchElements, reduction, release } from './launch.js';
-import { register } from './register.js';
+import { kernel } from './register.js';
 
-register('MaskedCrossEntropy', (backend, { logits, labels, weights }) => {
+const forward = kernel(MASKED_CROSS_ENTROPY, ({ inputs: { logits, labels, weights }, backend }) => {
   const [count, vocabulary] = logits.shape;
   const logsums = allocate(backend, [count]);
   const terms = allocate(backend, [2, count]);
@@ -45,15 +46,16 @@ register('MaskedCrossEntropy', (backend, { logits, labels, weights }) => {
     groups: 1,
   });
   release(backend, terms);
-  return [loss, correct, logsums];
+  return { loss, correct, logsumexp: logsums };
 });
 
-register('MaskedCrossEntropyGrad', (backend, { dloss, logits, labels, weights, aux0 }) => {
+const gradient = kernel(MASKED_CROSS_ENTROPY_GRAD, ({ inputs, backend }) => {
+  const { dloss, logits, labels, weights, logsumexp } = inputs;
   const [count, vocabulary] = logits.shape;
   const dlogits = allocate(backend, logits.shape);
   launchElements(backend, {
     name: 'MaskedCrossEntropyGrad',
-    inputs: { dloss, logits, labels, weights, logsums: aux0 },
+    inputs: { dloss, logits, labels, weights, logsums: logsumexp },
     outputs: { dlogits },
     constants: { vocabulary },
     body: `
@@ -62,5 +64,7 @@ register('MaskedCrossEntropyGrad', (backend, { dloss, logits, labels, weights, a
     dlogits[i] = dloss[0] * weights[row] * (exp(logits[i] - logsums[row]) - chosen);`,
     size: count * vocabulary,
   });
-  return [dlogits];
+  return { dlogits };
 });
+
+export const maskedCrossEntropy = [forward, gradient];

@@ -1,19 +1,6 @@
-import type { Backend } from '../backend.js';
+import type { Gpu, MatrixUnits } from '../gpu.js';
 import { allocate, launch, release } from './launch.js';
-import type { MatrixProduct } from './matrixProduct.js';
-
-/** What a GPU's matrix units multiply at once: [m, k] by [k, n], 16-bit floats summed in 32 bits. */
-export interface MatrixUnits {
-  m: number;
-  n: number;
-  k: number;
-  /** Threads that do it together: a subgroup, as it is expected to be. */
-  subgroup: number;
-  /** Whether every subgroup has that size, is made so where the code asks for it, or may have another one. */
-  sizes: 'fixed' | 'chosen' | 'open';
-  /** Bytes of a workgroup's memory. */
-  memory: number;
-}
+import type { MatrixProduct } from './product.js';
 
 // Of the inner dimension, what lies in a workgroup's memory at once.
 const DEPTH = 32;
@@ -75,7 +62,7 @@ function tilingOf(units: MatrixUnits, tile: 64 | 128) {
  * A matrix product as `matrixProduct`, on the GPU's matrix units: operands rounded to 16 bits, sums in 32.
  * Each workgroup computes a tile, each of its subgroups a part of that, each part in fragments of the units' shape.
  */
-export function unitProduct(backend: Backend, units: MatrixUnits, product: MatrixProduct): void {
+export function unitProduct(backend: Gpu, units: MatrixUnits, product: MatrixProduct): void {
   const { rows, columns, inner, batches = 1, splits = 1, weight } = product;
   const tiles = Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches * splits;
   const large = tiles >= 128 && rows > 64 && columns > 64 && units.subgroup >= 16;
@@ -207,7 +194,7 @@ fn put_row(batch: u32, split: u32, row: u32, dot: f32) {
  * Whether the backend's matrix units compute what they should: a product of small integers, which has no rounding.
  * Their WGSL is not final, and drivers are young.
  */
-export async function computesRight(backend: Backend): Promise<boolean> {
+export async function computesRight(backend: Gpu): Promise<boolean> {
   const [rows, columns, inner] = [70, 83, 45];
   const values = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => ((i * step) % 13) - 6);
   const [a, b] = [values(rows * inner, 5), values(inner * columns, 7)];

@@ -1,5 +1,6 @@
+import { ROTARY } from '../../../ops/rotary.js';
 import { allocate, launchElements } from './launch.js';
-import { register, sizeOf } from './register.js';
+import { kernel, sizeOf } from './register.js';
 
 // A GPU's own sine is good to 2⁻¹¹ only: this one to float32, after taking out multiples of π/2 in three steps
 // (Cody & Waite; polynomials of Cephes' sinf and cosf).
@@ -20,7 +21,8 @@ fn sine_and_cosine(x: f32) -> vec2f {
   }
 }`;
 
-register<{ heads: number; inverse: boolean }>('Rotary', (backend, { qkv, inverseFrequencies }, { heads, inverse }) => {
+export const rotary = kernel(ROTARY, ({ inputs: { qkv, inverseFrequencies }, attributes, backend }) => {
+  const { heads, inverse } = attributes;
   const [, length, width] = qkv.shape;
   const out = allocate(backend, qkv.shape);
   launchElements(backend, {
@@ -46,5 +48,5 @@ register<{ heads: number; inverse: boolean }>('Rotary', (backend, { qkv, inverse
     out[i] = value;`,
     size: sizeOf(qkv.shape),
   });
-  return [out];
+  return { y: out };
 });

@@ -1,12 +1,8 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import { SOFTMAX_ATTENTION, type SoftmaxOptions } from '../../../ops/softmaxAttention.js';
+import type { Gpu } from '../gpu.js';
 import { allocate, launch, launchElements, release } from './launch.js';
-import { register } from './register.js';
-
-interface Attributes {
-  heads: number;
-  causal: boolean;
-}
+import { kernel } from './register.js';
 
 // Queries (or keys) of a workgroup, one to a thread, and keys (or queries) that are fetched at once.
 const ROWS = 64;
@@ -17,9 +13,9 @@ const TILE = 16;
  * the workgroup reads together. Neither scores nor probabilities are stored (Dao et al. 2022).
  */
 function throughRows(
-  backend: Backend,
+  backend: Gpu,
   qkv: TensorInfo,
-  { heads, causal }: Attributes,
+  { heads, causal }: SoftmaxOptions,
   kernel: {
     name: string;
     inputs: Record<string, TensorInfo>;
@@ -102,7 +98,7 @@ const own = (name: string, element: string) =>
 const dot = (name: string, row: string, tile: string) =>
   `var ${name} = 0.0; for (var e = 0u; e < SIZE; e++) { ${name} += ${row}[e] * ${tile}[n * SIZE + e]; }`;
 
-register<Attributes>('SoftmaxAttention', (backend, { qkv, keep }, attributes) => {
+const forward = kernel(SOFTMAX_ATTENTION.forward, ({ inputs: { qkv, keep }, attributes, backend }) => {
   const [batch, length, width] = qkv.shape;
   const out = allocate(backend, [batch, length, width / 3]);
   const logsums = allocate(backend, [batch, attributes.heads, length]);
@@ -133,13 +129,13 @@ register<Attributes>('SoftmaxAttention', (backend, { qkv, keep }, attributes) =>
     for (var e = 0u; e < SIZE; e++) { out[row_at(sequence, own, e)] = sums[e] / sum; }
     logsums[scalar_at(sequence, own)] = largest + log(sum);`,
   });
-  return [out, logsums];
+  return { out, logsumexp: logsums };
 });
 
-register<Attributes>('SoftmaxAttentionGrad', (backend, { dy, qkv, keep, out, aux0 }, attributes) => {
+const gradient = kernel(SOFTMAX_ATTENTION.gradient, ({ inputs, attributes, backend }) => {
+  const { dy, qkv, keep, out, logsumexp: logsums } = inputs;
   const [batch, length, width] = qkv.shape;
   const { heads } = attributes;
-  const logsums = aux0;
   const dqkv = allocate(backend, qkv.shape);
   const deltas = allocate(backend, [batch, heads, length]);
   launchElements(backend, {
@@ -205,5 +201,7 @@ register<Attributes>('SoftmaxAttentionGrad', (backend, { dy, qkv, keep, out, aux
     end: 'for (var e = 0u; e < SIZE; e++) { dqkv[at(sequence, own, 1u, e)] = dk[e]; }',
   });
   release(backend, deltas);
-  return [dqkv];
+  return { dqkv };
 });
+
+export const softmaxAttention = [forward, gradient];

@@ -1,13 +1,8 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { Backend } from '../backend.js';
+import { TOKEN_EMBEDDING, TOKEN_EMBEDDING_GRAD, type TokenEmbeddingOptions } from '../../../ops/tokenEmbedding.js';
+import type { Gpu } from '../gpu.js';
 import { allocate, launch, launchElements, release, sumParts } from './launch.js';
-import { register } from './register.js';
-
-interface Attributes {
-  padId: number;
-  maskId: number;
-  tokenDropout: boolean;
-}
+import { kernel } from './register.js';
 
 // Tokens whose rows one workgroup adds up into the gradient of the embeddings, for a vocabulary of up to IDS: of a larger
 // one more, so that the sums of all workgroups stay as small.
@@ -22,7 +17,7 @@ const TRAINING_MASK_RATIO = 0.15 * 0.8;
  * @returns ranks [B, L]: the running count of kept tokens, 0 for padding; places [B, L]: the other way round, the
  * index of the token of that rank (minus 1), or -1; scales [B]: the factor of token dropout
  */
-function scan(backend: Backend, ids: TensorInfo, { padId, maskId }: Attributes) {
+function scan(backend: Gpu, ids: TensorInfo, { padId, maskId }: TokenEmbeddingOptions) {
   const [batch, length] = ids.shape;
   const ranks = backend.makeTensorInfo([batch, length], 'int32');
   const places = backend.makeTensorInfo([batch, length], 'int32');
@@ -70,7 +65,7 @@ function scan(backend: Backend, ids: TensorInfo, { padId, maskId }: Attributes) 
   return { ranks, places, scales };
 }
 
-register<Attributes>('TokenEmbedding', (backend, { ids, word, position }, attributes) => {
+const forward = kernel(TOKEN_EMBEDDING, ({ inputs: { ids, word, position }, attributes, backend }) => {
   const [batch, length] = ids.shape;
   const width = word.shape[1];
   const { ranks, places, scales } = scan(backend, ids, attributes);
@@ -96,10 +91,10 @@ register<Attributes>('TokenEmbedding', (backend, { ids, word, position }, attrib
     size: batch * length * width,
   });
   release(backend, ranks, places, scales);
-  return [x];
+  return { x };
 });
 
-register<Attributes>('TokenEmbeddingGrad', (backend, { dy, ids, word, position }, attributes) => {
+const gradient = kernel(TOKEN_EMBEDDING_GRAD, ({ inputs: { dy, ids, word, position }, attributes, backend }) => {
   const [batch, length] = ids.shape;
   const [vocabulary, width] = word.shape;
   const { padId, maskId, tokenDropout } = attributes;
@@ -159,5 +154,7 @@ register<Attributes>('TokenEmbeddingGrad', (backend, { dy, ids, word, position }
     });
   }
   release(backend, parts, ranks, places, scales);
-  return dposition ? [dword, dposition] : [dword];
+  return { dword, dposition };
 });
+
+export const tokenEmbedding = [forward, gradient];
