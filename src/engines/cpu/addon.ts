@@ -58,9 +58,9 @@ export interface Addon {
   binary: Call;
   copyStrided: Call;
   cumulativeSum: Call;
-  /** Use {@link import('./gemm.js').gemm}, which lays the sizes out. */
+  /** gemm.ts lays its sizes out. */
   gemm: Call;
-  /** Use {@link import('./identityCounts.js').identityCounts}, which lays the rows out. */
+  /** identityCounts.ts lays its rows out. */
   identityCounts: Call;
   reduce: Call;
   softmax: Call;

@@ -46,6 +46,8 @@ async function train(attention: object): Promise<Float32Array> {
   return Float32Array.from(weights);
 }
 
+afterAll(() => engine.stop());
+
 describe.each([
   ['favor-relu', { kind: 'favor-relu' }],
   ['favor-relu, causal', { kind: 'favor-relu', causal: true }],
@@ -61,7 +63,6 @@ describe.each([
     addon.setThreads(threads);
     addon.setInstructionSet(best);
   });
-  afterAll(() => engine.stop());
 
   it('gives the same bits on 1, 2 and 8 threads', async () => {
     const results: Float32Array[] = [];
