@@ -1,7 +1,9 @@
 import { readFully } from './readFully.js';
 
 /** Types of a tensor's elements in files, as safetensors calls them. */
-export type ElementType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+export type ElementType =
+  | ('F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL')
+  | ('U64' | 'U32' | 'U16' | 'C64' | 'F8_E4M3' | 'F8_E5M2' | 'F8_E8M0');
 
 /** Bytes of an element. */
 export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
@@ -15,11 +17,24 @@ export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
   I8: 1,
   U8: 1,
   BOOL: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  C64: 8,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  F8_E8M0: 1,
 };
 
 export type Elements = Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
-/** The elements of little-endian bytes that fill their buffer: F16 and BF16 as float32; I64 as float64, exact to 2^53. */
+/** Types that files may hold and nothing here reads. */
+export const UNREAD_TYPES: ReadonlySet<ElementType> = new Set(['C64', 'F8_E4M3', 'F8_E5M2', 'F8_E8M0']);
+
+/**
+ * The elements of little-endian bytes that fill their buffer: F16 and BF16 as float32; I64, U64 and U32 as float64,
+ * exact to 2^53; U16 as int32. Types that nothing reads have no elements.
+ */
 export function decodeElements(bytes: Uint8Array, type: ElementType): Elements {
   const { buffer } = bytes;
   switch (type) {
@@ -35,6 +50,12 @@ export function decodeElements(bytes: Uint8Array, type: ElementType): Elements {
       return new Int8Array(buffer);
     case 'I64':
       return Float64Array.from(new BigInt64Array(buffer), Number);
+    case 'U64':
+      return Float64Array.from(new BigUint64Array(buffer), Number);
+    case 'U32':
+      return Float64Array.from(new Uint32Array(buffer));
+    case 'U16':
+      return Int32Array.from(new Uint16Array(buffer));
     case 'F16':
       return halfToFloat(new Uint16Array(buffer));
     case 'BF16':

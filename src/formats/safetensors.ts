@@ -1,7 +1,14 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { InputError } from '../data/errors.js';
 import { writeFileAtomic } from './atomicFile.js';
-import { decodeElements, ELEMENT_BYTES, type Elements, type ElementType, readFloats } from './elements.js';
+import {
+  decodeElements,
+  ELEMENT_BYTES,
+  type Elements,
+  type ElementType,
+  readFloats,
+  UNREAD_TYPES,
+} from './elements.js';
 import { readFully } from './readFully.js';
 
 /** A tensor of a safetensors file: its type there, its shape, and its values row-major. */
@@ -64,7 +71,7 @@ export class SafetensorsFile {
     return this.entries.get(name);
   }
 
-  /** @throws InputError where the file has no tensor of that name */
+  /** @throws InputError where the file has no tensor of that name, or one of a type that is not read */
   read(name: string): SafetensorsTensor {
     const entry = this.entry(name);
     const bytes = new Uint8Array(entry.end - entry.start);
@@ -95,6 +102,9 @@ export class SafetensorsFile {
     const entry = this.entries.get(name);
     if (!entry) {
       throw new InputError(`${this.path}: no tensor '${name}' in it`);
+    }
+    if (UNREAD_TYPES.has(entry.dtype)) {
+      throw new InputError(`${this.path}: tensor '${name}' is of type ${entry.dtype}, which is not read: convert it`);
     }
     return entry;
   }

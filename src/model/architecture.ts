@@ -32,6 +32,8 @@ export interface Architecture {
   positions: 'absolute' | 'rotary-halves' | 'rotary-interleaved';
   /** Rows of the position table where positions are absolute, of which those up to the padding's are not used. */
   positionRows: number;
+  /** Base of the angles of rotary positions, where a checkpoint brings none. */
+  rotaryBase: number;
   padId: number;
   maskId: number;
   /** Whether the embeddings pass a norm before the first block. */
@@ -56,6 +58,7 @@ export const ESM_SKELETON = {
   queryKeyNorm: false,
   residualScale: 1,
   positions: 'rotary-halves',
+  rotaryBase: 10_000,
   embeddingNorm: false,
   tokenDropout: true,
   head: 'esm',

@@ -27,6 +27,8 @@ export interface ModelConfig {
   max_position_embeddings: number;
   layer_norm_eps: number;
   position_embedding_type: 'absolute' | 'rotary';
+  /** Base of the angles of rotary positions, where the weights bring none. Default 10000. */
+  rope_theta?: number;
   emb_layer_norm_before: boolean;
   token_dropout: boolean;
   tie_word_embeddings: boolean;
@@ -131,6 +133,9 @@ export function checkConfig(config: ModelConfig, where: string): void {
   }
   if (!(config.layer_norm_eps > 0)) {
     fail('layer_norm_eps', config.layer_norm_eps, 'above 0');
+  }
+  if (config.rope_theta !== undefined && !(config.rope_theta > 0)) {
+    fail('rope_theta', config.rope_theta, 'above 0');
   }
   if (config.alphabet !== undefined) {
     oneOf('alphabet', config.alphabet, Object.keys(ALPHABETS));

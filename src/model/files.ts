@@ -119,7 +119,30 @@ async function readAlphabet(folder: string, config: ModelConfig, family: Checkpo
       `${vocabulary}: its alphabet is ${alphabet.name}, but ${CONFIG} says ${named}: copy the model's own`,
     );
   }
+  for (const [field, id, token] of [
+    ['mask_token_id', alphabet.mask, '<mask>'],
+    ['pad_token_id', alphabet.pad, '<pad>'],
+  ] as const) {
+    if (config[field] !== id) {
+      throw new InputError(
+        `${join(folder, CONFIG)}: ${field} is ${config[field]}, but ${token} is token ${id} of its vocabulary: ` +
+          'one of the two belongs to another model',
+      );
+    }
+  }
   return alphabet;
+}
+
+/** Types of the elements of weights. */
+const FLOATS: ReadonlySet<string> = new Set(['F64', 'F32', 'F16', 'BF16']);
+
+function allFinite(values: Float32Array): boolean {
+  // 0 times anything finite: one comparison at the end instead of one an element.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    sum += values[i] * 0;
+  }
+  return sum === 0;
 }
 
 /** A parameter's values, the tensors that it is made of stacked; undefined where it is optional and absent. */
@@ -140,7 +163,16 @@ function readParameter(weights: Weights, spec: ParameterSpec, tensors: string[])
         `${info.file}: tensor '${name}' has shape [${info.shape}], but ${CONFIG} asks for [${shape}]`,
       );
     }
-    weights.read(name, values.subarray(part * size, (part + 1) * size));
+    if (!FLOATS.has(info.dtype)) {
+      throw new InputError(
+        `${info.file}: tensor '${name}' is of type ${info.dtype}: its integers are no weights by themselves; ` +
+          'save the model dequantized, in F32, F16 or BF16',
+      );
+    }
+    const read = weights.read(name, values.subarray(part * size, (part + 1) * size));
+    if (!allFinite(read)) {
+      throw new InputError(`${info.file}: tensor '${name}' holds values that are no numbers: the file is damaged`);
+    }
   }
   return values;
 }

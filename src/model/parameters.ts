@@ -56,7 +56,10 @@ export function parameterSpecs(architecture: Architecture, attention: Attention)
     const rows = architecture.positionRows;
     add('embeddings.position', [rows, hidden], () => sinusoids(rows, hidden, architecture.padId + 1));
   } else {
-    add('rotary.inverseFrequencies', [size / 2], () => inverseFrequencies(size), { trainable: false, optional: true });
+    add('rotary.inverseFrequencies', [size / 2], () => inverseFrequencies(size, architecture.rotaryBase), {
+      trainable: false,
+      optional: true,
+    });
   }
   if (architecture.embeddingNorm) {
     norm('embeddings.norm', normBias.blocks);
@@ -122,7 +125,7 @@ function sinusoids(rows: number, width: number, first: number): Float32Array {
   return table;
 }
 
-/** Angles per position of rotary embeddings: 10000^(-2i/d) for i < d/2 (Su et al. 2021, equation 15). */
-function inverseFrequencies(size: number): Float32Array {
-  return Float32Array.from({ length: size / 2 }, (_, i) => 10000 ** ((-2 * i) / size));
+/** Angles per position of rotary embeddings: base^(-2i/d) for i < d/2 (Su et al. 2021, equation 15: 10000). */
+function inverseFrequencies(size: number, base: number): Float32Array {
+  return Float32Array.from({ length: size / 2 }, (_, i) => base ** ((-2 * i) / size));
 }

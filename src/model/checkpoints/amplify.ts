@@ -9,6 +9,7 @@ import type { AttentionConfig } from '../attention/options.js';
 import { checkConfig, type ModelConfig } from '../config.js';
 import { layerName } from './esm.js';
 import type { CheckpointFamily } from './family.js';
+import { checkFields, type FieldRules } from './fields.js';
 
 const TOKENIZER = 'tokenizer.json';
 
@@ -21,11 +22,39 @@ type AmplifyConfig = ModelConfig & {
   ffn_bias: boolean;
 };
 
+const FIELDS: FieldRules = {
+  used: [
+    'att_bias',
+    'attention',
+    'attention_probs_dropout_prob',
+    'dropout_prob',
+    'emb_layer_norm_before',
+    'ffn_bias',
+    'hidden_act',
+    'hidden_dropout_prob',
+    'hidden_size',
+    'intermediate_size',
+    'layer_norm_after_embedding',
+    'layer_norm_before_last_layer',
+    'layer_norm_eps',
+    'max_length',
+    'max_position_embeddings',
+    'norm_eps',
+    'num_attention_heads',
+    'num_hidden_layers',
+    'rms_norm',
+    'vocab_size',
+  ],
+  only: { position_embedding_type: ['"rotary"'], tie_word_embeddings: ['false'], token_dropout: ['false'] },
+  inert: ['decoder_init_range', 'embedding_init_range', 'padded_vocab_size', 'vocab_path'],
+};
+
 /** AMPLIFY (Fournier et al. 2024): RMSNorm, SwiGLU, interleaved rotary positions, a linear decoder, its own vocabulary. */
 export const amplify: CheckpointFamily = {
   modelTypes: ['AMPLIFY'],
 
   readConfig(fields, where) {
+    checkFields(fields, FIELDS, where);
     const { hidden_act: activation = 'SwiGLU', pad_token_id: pad = 0, max_length: length = 2048 } = fields;
     if (String(activation).toLowerCase() !== 'swiglu') {
       throw new InputError(`${where}: hidden_act is ${JSON.stringify(activation)}: it must be "SwiGLU"`);

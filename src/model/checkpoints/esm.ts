@@ -5,6 +5,7 @@ import { completeAttention, EXACT_ATTENTION } from '../attention/index.js';
 import type { AttentionConfig } from '../attention/options.js';
 import { alphabetFields, checkConfig, type ModelConfig, modelType } from '../config.js';
 import type { CheckpointFamily } from './family.js';
+import { checkFields, type FieldRules } from './fields.js';
 
 /** Hugging Face's ESM (ESM-1b, ESM-1v, ESM-2), and our own models, which differ from it in `attention` alone. */
 export const esm: CheckpointFamily = {
@@ -12,6 +13,7 @@ export const esm: CheckpointFamily = {
 
   /** Fields that are left out take Hugging Face's defaults, and without `attention` it is exact attention. */
   readConfig(fields, where) {
+    checkFields(fields, ESM_FIELDS, where);
     const alphabet = ALPHABET_NAMES.find((known) => known === fields.alphabet);
     // Before they were in transformers, ESM's uploads said what token dropout keeps, and meant that there is some.
     const assumed = fields.token_dropout === undefined && typeof fields.encoder_keep_prob === 'number';
@@ -56,6 +58,7 @@ export const esm: CheckpointFamily = {
     normEpsilon: config.layer_norm_eps,
     positions: config.position_embedding_type === 'absolute' ? 'absolute' : 'rotary-halves',
     positionRows: config.max_position_embeddings,
+    rotaryBase: config.rope_theta ?? ESM_SKELETON.rotaryBase,
     padId: config.pad_token_id,
     maskId: config.mask_token_id,
     embeddingNorm: config.emb_layer_norm_before,
@@ -79,6 +82,30 @@ export const esm: CheckpointFamily = {
   },
 
   view: (name) => [{ name: plainName(name) }],
+};
+
+/** What ESM's configurations are read for. */
+export const ESM_FIELDS: FieldRules = {
+  used: [
+    'alphabet',
+    'attention',
+    'attention_probs_dropout_prob',
+    'emb_layer_norm_before',
+    'encoder_keep_prob',
+    'hidden_dropout_prob',
+    'hidden_size',
+    'intermediate_size',
+    'layer_norm_eps',
+    'max_position_embeddings',
+    'num_attention_heads',
+    'num_hidden_layers',
+    'position_embedding_type',
+    'rope_theta',
+    'tie_word_embeddings',
+    'token_dropout',
+    'vocab_size',
+  ],
+  only: { hidden_act: ['"gelu"'] },
 };
 
 /**

@@ -7,6 +7,7 @@ import type { AttentionConfig } from '../attention/options.js';
 import { checkConfig, type ModelConfig } from '../config.js';
 import { layerName } from './esm.js';
 import type { CheckpointFamily } from './family.js';
+import { checkFields, type FieldRules } from './fields.js';
 
 /** Tokens that a sequence had at most in its training, which windows keep to. */
 const LENGTH = 2048;
@@ -19,6 +20,7 @@ export const esmC: CheckpointFamily = {
   modelTypes: ['esmc'],
 
   readConfig(fields, where) {
+    checkFields(fields, FIELDS, where);
     const hidden = fields.d_model ?? fields.hidden_size;
     const config = {
       vocab_size: 64,
@@ -107,6 +109,30 @@ export const esmC: CheckpointFamily = {
   view: (name) => [{ name: RELEASED.reduce((text, [from, to]) => text.replace(from, to), name) }],
 
   readVocabulary: async () => new Alphabet(PROTEIN.tokens.map((token) => (token === '<null_1>' ? '|' : token))),
+};
+
+const FIELDS: FieldRules = {
+  used: [
+    'attention',
+    'attention_probs_dropout_prob',
+    'd_model',
+    'hidden_dropout_prob',
+    'hidden_size',
+    'intermediate_size',
+    'layer_norm_eps',
+    'max_position_embeddings',
+    'n_heads',
+    'n_layers',
+    'num_attention_heads',
+    'num_hidden_layers',
+    'vocab_size',
+  ],
+  only: {
+    emb_layer_norm_before: ['false'],
+    position_embedding_type: ['"rotary"'],
+    tie_word_embeddings: ['false'],
+    token_dropout: ['false'],
+  },
 };
 
 /** Heads are 64 wide in the released models, from 960 up; made-up smaller ones have them 16 wide. */

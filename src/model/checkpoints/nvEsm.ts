@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config.js';
-import { esm } from './esm.js';
+import { ESM_FIELDS, esm } from './esm.js';
 import type { CheckpointFamily } from './family.js';
+import { checkFields } from './fields.js';
 import { firstRows, type TensorView } from './views.js';
 
 /**
@@ -13,7 +14,11 @@ export const nvEsm: CheckpointFamily = {
 
   readConfig(fields, where) {
     const architectures = (fields.architectures as string[] | undefined)?.map((name) => name.replace(/^NV/, ''));
-    const rest = Object.entries(fields).filter(([name]) => !OWN_FIELDS.has(name));
+    const own = { ...ESM_FIELDS.only, ...OWN_FIELDS };
+    checkFields(fields, { ...ESM_FIELDS, used: [...ESM_FIELDS.used, ...LAYOUT_FIELDS], only: own }, where);
+    const rest = Object.entries(fields).filter(
+      ([name]) => ESM_FIELDS.used.includes(name) || TOKEN_FIELDS.includes(name),
+    );
     const config = esm.readConfig({ ...Object.fromEntries(rest), architectures, model_type: 'esm' }, where);
     // How the file has them, for `view`; not written again.
     Object.defineProperty(config, INTERLEAVED, { value: fields.qkv_weight_interleaved ?? true });
@@ -41,18 +46,23 @@ export const nvEsm: CheckpointFamily = {
 };
 
 /** Of config.json what the layout is about, or is not for other readers. */
-const OWN_FIELDS = new Set([
-  'auto_map',
-  'qkv_weight_interleaved',
-  'encoder_activation',
+/** Fields of how its training runs and how its files are laid out. */
+const LAYOUT_FIELDS = [
   'attn_input_format',
-  'fuse_qkv_params',
-  'micro_batch_size',
+  'max_batch_size',
   'max_seq_length',
+  'micro_batch_size',
   'padded_vocab_size',
-  'attn_mask_type',
-  'add_pooling_layer',
-]);
+  'qkv_weight_interleaved',
+];
+
+const OWN_FIELDS = {
+  attn_mask_type: ['"padding"'],
+  encoder_activation: ['"gelu"'],
+  fuse_qkv_params: ['true'],
+};
+
+const TOKEN_FIELDS = ['mask_token_id', 'pad_token_id'];
 
 const INTERLEAVED = Symbol('qkv_weight_interleaved');
 
