@@ -1,6 +1,7 @@
 export * from './alignment/index.js';
 export * from './data/index.js';
 export * from './engines/index.js';
+export * from './formats/index.js';
 export * from './interpret/index.js';
 export * from './model/index.js';
 export * from './ops/index.js';

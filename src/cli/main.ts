@@ -8,11 +8,13 @@ import { contactsCommand } from './contacts.js';
 import { convertCommand } from './convert.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
+import { downloadCommand } from './download.js';
 import { embedCommand } from './embed.js';
 import { describeError } from './errors.js';
 import { evaluateCommand } from './evaluate.js';
 import { experimentCommand } from './experiment.js';
 import { finetuneCommand } from './finetune.js';
+import { addModelNames } from './modelNames.js';
 import { addExamples } from './options.js';
 import { pretrainCommand } from './pretrain.js';
 import { profileCommand } from './profile.js';
@@ -44,6 +46,7 @@ export function program(): Command {
   root.addCommand(similarityCommand());
   root.addCommand(contactsCommand());
   root.addCommand(reportCommand());
+  root.addCommand(downloadCommand());
   root.addCommand(profileCommand());
   root.addCommand(doctorCommand());
   addExamples(
@@ -57,11 +60,15 @@ export function program(): Command {
   return root;
 }
 
-/** Lets errors of usage, one line each, reach `main` instead of ending the process inside commander. */
+/**
+ * Lets errors of usage, one line each, reach `main` instead of ending the process inside commander, and options name
+ * models of the hub.
+ */
 function prepare(command: Command): void {
   command.exitOverride().configureOutput({
     outputError: (text, write) => write(`${text.trim().replaceAll('\n', ' ')} (see ${path(command)} --help)\n`),
   });
+  addModelNames(command);
   for (const child of command.commands) {
     prepare(child);
   }

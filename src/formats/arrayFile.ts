@@ -6,7 +6,7 @@ import { InputError } from '../data/errors.js';
 import { AtomicFile, syncFolder } from './atomicFile.js';
 import { readError } from './fileErrors.js';
 import { LONGEST_NPY_HEADER, type NpyInfo, npyHeader, parseNpyHeader } from './npy.js';
-import { arrayName, NpzWriter, npzName, readNpz } from './npz.js';
+import type { NpzWriter } from './npz.js';
 import { readFully } from './readFully.js';
 import { SafetensorsFile, safetensorsHeader } from './safetensors.js';
 
@@ -182,6 +182,7 @@ class NpzFile implements Sink {
   ) {}
 
   static async create(path: string, arrays: readonly ArraySpec[], description: Description): Promise<NpzFile> {
+    const { NpzWriter, npzName } = await import('./npz.js');
     const taken = Object.keys(description);
     const members = new Map(arrays.map(({ name }) => [name, npzName(name, taken)]));
     const writer = await NpzWriter.create(path);
@@ -269,6 +270,7 @@ export async function openArrayFile(path: string): Promise<StoredArrays> {
     case '.npy':
       return openNpy(path);
     case '.npz': {
+      const { arrayName, readNpz } = await import('./npz.js');
       const { texts, arrays } = await readNpz(path);
       return {
         description: texts,

@@ -3,7 +3,6 @@ import { basename, dirname, join } from 'node:path';
 import { InputError } from '../data/errors.js';
 import { readError } from './fileErrors.js';
 import { SafetensorsFile } from './safetensors.js';
-import { TorchFile } from './torchFile.js';
 import type { TensorInfo, Weights } from './weights.js';
 
 /** What a folder's weights are called, in the order in which they are looked for. */
@@ -56,7 +55,11 @@ export async function openWeights(path: string): Promise<Weights> {
   if (path.endsWith('.index.json')) {
     return openShards(path);
   }
-  return path.endsWith('.safetensors') ? new SafetensorsWeights(SafetensorsFile.open(path)) : TorchFile.open(path);
+  if (path.endsWith('.safetensors')) {
+    return new SafetensorsWeights(SafetensorsFile.open(path));
+  }
+  const { TorchFile } = await import('./torchFile.js');
+  return TorchFile.open(path);
 }
 
 class SafetensorsWeights implements Weights {

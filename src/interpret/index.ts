@@ -1,4 +1,3 @@
-export { type ArrayFile, type ArraySpec, createArrayFile, type Description } from '../formats/arrayFile.js';
 export {
   type ApproximationError,
   type ApproximationOptions,

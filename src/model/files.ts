@@ -7,6 +7,7 @@ import { Random } from '../data/random.js';
 import { MODEL_WARNING } from '../data/warnings.js';
 import { ensureEngine } from '../engines/index.js';
 import { writeFileAtomic } from '../formats/atomicFile.js';
+import { locateModel } from '../formats/hub.js';
 import { findWeights, openWeights } from '../formats/openWeights.js';
 import { type WritableTensor, writeSafetensors } from '../formats/safetensors.js';
 import type { Weights } from '../formats/weights.js';
@@ -26,7 +27,8 @@ const VOCABULARY = 'vocab.txt';
  * Loads a model, ours or a checkpoint of any family and form that is known: a folder with config.json, weights
  * (safetensors or PyTorch's, whole or in shards) and vocabulary, or weights that tell their own configuration. Where no
  * engine runs it starts the default one, which is then the model's `engine`, to stop at the end.
- * @param place the folder, or the file of weights that come without config.json
+ * @param place the folder, the file of weights that come without config.json, or a name of Hugging Face's hub that is in
+ * its cache (`owner/name`)
  * @throws InputError naming the file, and the tensor where one is missing or of another shape than its configuration
  */
 export async function loadModel(place: string): Promise<LanguageModel> {
@@ -60,7 +62,8 @@ export async function loadModel(place: string): Promise<LanguageModel> {
  * What a model's files say of it without its weights: configuration and alphabet.
  * @throws InputError where one is wrong, or they do not agree
  */
-export async function readModelConfig(place: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
+export async function readModelConfig(name: string): Promise<{ config: ModelConfig; alphabet: Alphabet }> {
+  const place = locateModel(name);
   if (existsSync(join(place, CONFIG))) {
     const { family, config } = readConfigFile(place);
     return { config, alphabet: await readAlphabet(place, config, family) };
@@ -71,7 +74,8 @@ export async function readModelConfig(place: string): Promise<{ config: ModelCon
 }
 
 /** A model's files, open; the tensors go by the names of the family that its configuration names. */
-async function openCheckpoint(place: string): Promise<{ config: ModelConfig; alphabet: Alphabet; weights: Weights }> {
+async function openCheckpoint(name: string): Promise<{ config: ModelConfig; alphabet: Alphabet; weights: Weights }> {
+  const place = locateModel(name);
   const folder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ? place : dirname(place);
   const described = existsSync(join(place, CONFIG)) ? readConfigFile(place) : undefined;
   if (!described && folder === place && findWeights(place) === undefined) {
