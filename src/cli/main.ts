@@ -21,6 +21,7 @@ import { profileCommand } from './profile.js';
 import { reportCommand } from './report.js';
 import { scoreCommand } from './score.js';
 import { similarityCommand } from './similarity.js';
+import { suggestCommand } from './suggest.js';
 
 /** Codes that commander gives to a request for help or the version, which is no error. */
 const ASKED = new Set(['commander.helpDisplayed', 'commander.version']);
@@ -42,6 +43,7 @@ export function program(): Command {
   root.addCommand(benchmarkCommand());
   root.addCommand(embedCommand());
   root.addCommand(finetuneCommand());
+  root.addCommand(suggestCommand());
   root.addCommand(attentionCommand());
   root.addCommand(similarityCommand());
   root.addCommand(contactsCommand());

@@ -42,11 +42,14 @@ export {
 export {
   type AssayHead,
   type AssayHeadOptions,
+  type CrossPredictions,
   crossValidate,
   fitAssayHead,
+  type HeadPredictions,
   METHODS,
   type Method,
   predictAssayHead,
+  predictHead,
 } from './heads/assayHead.js';
 export {
   CLASSIFICATIONS,
@@ -62,7 +65,9 @@ export {
 } from './heads/classifier.js';
 export {
   type ClassEvaluation,
+  type Coverage,
   type CrossValidationOptions,
+  coverageOf,
   crossValidateAssay,
   crossValidateClasses,
   type HeadEvaluation,
@@ -71,8 +76,23 @@ export {
   type TrainingVariants,
   trainingVariants,
 } from './heads/crossValidation.js';
-export { VariantFeatures, type VariantPool } from './heads/features.js';
+export { type FeatureOptions, VariantFeatures, type VariantPool } from './heads/features.js';
 export { assignFolds, SPLITS as ASSAY_SPLITS, type Split } from './heads/folds.js';
+export {
+  type EvidenceFiles,
+  type EvidenceKind,
+  type GaussianEvidence,
+  readGaussianEvidence,
+} from './heads/gp/evidence.js';
+export type { GaussianDescription } from './heads/gp/gaussianFile.js';
+export { fitGaussianHead, type GaussianHead, predictGaussianHead } from './heads/gp/gaussianHead.js';
+export {
+  type GaussianPrediction,
+  GaussianProcess,
+  type GaussianProcessOptions,
+} from './heads/gp/gaussianProcess.js';
+export { type GaussianInputs, gaussianInputs, type ModelFeatures } from './heads/gp/inputs.js';
+export type { KernelInputs, KernelParameters, KernelSpace } from './heads/gp/kernel.js';
 export {
   type Example,
   GradientHead,
@@ -120,6 +140,23 @@ export {
   scoreVariants,
   unscorable,
 } from './schemes.js';
+export { ACQUISITIONS, type Acquisition } from './suggest/acquisition.js';
+export { gaussianScorer, headScorer, trainedSequences } from './suggest/scorers.js';
+export {
+  type CandidateScorer,
+  type Suggestion,
+  type SuggestOptions,
+  suggestVariants,
+} from './suggest/suggest.js';
+export { VariantSpace, type VariantSpaceOptions } from './suggest/variantSpace.js';
+export {
+  type PublishedSplits,
+  publishedSplits,
+  type SupervisedOptions,
+  type SupervisedResult,
+  superviseAssay,
+  supervisedTable,
+} from './supervised.js';
 export { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
 export {
   applyVariant,

@@ -49,11 +49,13 @@ function selectInputs(inputs: GaussianInputs['inputs'], rows: readonly number[])
   const width = inputs.descriptors.length / inputs.n;
   const starts = new Int32Array(rows.length + 1);
   const positions: number[] = [];
+  const letters: number[] = [];
   const logP: number[] = [];
   const descriptors = new Float32Array(rows.length * width);
   for (const [at, row] of rows.entries()) {
     for (let site = inputs.starts[row]; site < inputs.starts[row + 1]; site++) {
       positions.push(inputs.positions[site]);
+      letters.push(inputs.letters[site]);
       logP.push(inputs.logP[site]);
     }
     starts[at + 1] = positions.length;
@@ -63,6 +65,7 @@ function selectInputs(inputs: GaussianInputs['inputs'], rows: readonly number[])
     n: rows.length,
     starts,
     positions: Int32Array.from(positions),
+    letters: Int32Array.from(letters),
     logP: Float64Array.from(logP),
     descriptors,
     scores: inputs.scores.map((score) => Float64Array.from(rows, (row) => score[row])),

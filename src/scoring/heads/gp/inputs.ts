@@ -82,6 +82,7 @@ export function gaussianInputs(
   const n = variants.length;
   const starts = new Int32Array(n + 1);
   const positions: number[] = [];
+  const letterCodes: number[] = [];
   const logP: number[] = [];
   const descriptors = new Float32Array(n * width);
   const scores = [new Float64Array(n), ...(exposure ? [new Float64Array(n)] : [])];
@@ -96,6 +97,7 @@ export function gaussianInputs(
         throw new InputError(`variant ${variant.name}: ${residues} is none of the 20 amino acids`);
       }
       positions.push(site);
+      letterCodes.push(letter);
       logP.push(Math.log(profile[site * A + letter]));
       const share = 1 / variant.edits.length;
       for (let k = 0; k < EIGENVECTORS; k++) {
@@ -136,6 +138,7 @@ export function gaussianInputs(
       n,
       starts,
       positions: Int32Array.from(positions),
+      letters: Int32Array.from(letterCodes),
       logP: Float64Array.from(logP),
       descriptors,
       scores,

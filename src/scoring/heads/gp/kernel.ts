@@ -8,7 +8,9 @@ export interface KernelInputs {
   starts: Int32Array;
   /** [sites] Position of each, from 0. */
   positions: Int32Array;
-  /** [sites] ln p of the letter that each site has got. */
+  /** [sites] The letter that each site has got, as its place in `LETTERS`; for whoever names the variants. */
+  letters: Int32Array;
+  /** [sites] ln p of that letter. */
   logP: Float64Array;
   /** [n × width] */
   descriptors: Float32Array;

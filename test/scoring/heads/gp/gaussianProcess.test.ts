@@ -27,6 +27,7 @@ const space: KernelSpace = {
 const inputs: KernelInputs = {
   n: N,
   starts: Int32Array.from({ length: N + 1 }, (_, i) => i),
+  letters: new Int32Array(N),
   positions: Int32Array.from({ length: N }, () => random.int(LENGTH)),
   logP: Float64Array.from({ length: N }, () => -5 * random.uniform()),
   descriptors: Float32Array.from({ length: 2 * N }, () => random.normal()),

@@ -37,6 +37,7 @@ const sites = starts[n];
 const inputs: KernelInputs = {
   n,
   starts,
+  letters: new Int32Array(sites),
   positions: Int32Array.from({ length: sites }, (_, i) => (i * 5) % LENGTH),
   logP: Float64Array.from({ length: sites }, () => -4 * random.uniform()),
   descriptors: Float32Array.from({ length: n * 3 }, () => random.normal()),
