@@ -92,7 +92,7 @@ export {
   type GaussianProcessOptions,
 } from './heads/gp/gaussianProcess.js';
 export { type GaussianInputs, gaussianInputs, type ModelFeatures } from './heads/gp/inputs.js';
-export type { KernelInputs, KernelParameters, KernelSpace } from './heads/gp/kernel.js';
+export type { KernelInputs as GaussianKernelInputs, KernelParameters, KernelSpace } from './heads/gp/kernel.js';
 export {
   type Example,
   GradientHead,
