@@ -1,5 +1,6 @@
 export { type Alignment, type AlignmentOptions, GAP, LETTERS, readAlignment } from './alignment.js';
 export { blosum62, normalisedBlosum62 } from './blosum62.js';
+export { drawCopies, type Family, familySequences } from './family.js';
 export { siteFrequencies, weightedCounts } from './frequencies.js';
 export { alignPair, type PairwiseAlignment } from './pairwise.js';
 export {

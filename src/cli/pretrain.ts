@@ -51,6 +51,8 @@ interface PretrainOptions
   alphabet?: AlphabetName;
   resume?: boolean;
   init?: string;
+  alignment?: string;
+  query?: string;
   recompute?: boolean;
   preset: keyof typeof PRESETS;
   config?: string;
@@ -108,6 +110,8 @@ export function pretrainCommand(): Command {
     command.addOption(new Option(flags, text).choices(choices));
   command
     .option('--resume', 'go on from the last checkpoint of --out')
+    .option('--alignment <file>', 'learn from a family: the sequences of an alignment, each as often as it weighs')
+    .option('--query <id>', "the alignment's row that is the protein (default: the first)")
     .option('--init <model>', "begin with a model's weights, ours or a Hugging Face ESM's, instead of random ones");
   command.addOption(
     new Option('--preset <name>', 'model and recipe').choices(Object.keys(PRESETS)).default('performer-36'),
@@ -162,6 +166,7 @@ export function pretrainCommand(): Command {
     'protein-lm pretrain --fasta proteins.fasta.gz --preset performer-tiny --minutes 2 --out runs/first',
     'protein-lm pretrain --data tokens/uniref50 --preset performer-12 --tokens-per-batch 65536 --out runs/p12',
     'protein-lm pretrain --data tokens/uniref50 --init esm2_t6_8M_UR50D --attention favor-softmax --out runs/esm',
+    'protein-lm pretrain --init esm2_t6_8M_UR50D --alignment family.a3m --steps 200 --out runs/family',
     'protein-lm pretrain --alphabet nucleotide --fasta genome.fna.gz --preset performer-6 --out runs/genome',
     'protein-lm pretrain --alphabet bytes --files books/ --causal --length 8192 --preset performer-12 --out runs/books',
     'protein-lm pretrain --out runs/p12 --resume',
@@ -177,7 +182,14 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     }
   }
   // What is wrong with the configuration shows before the data is read.
-  const fromFiles = options.data === undefined && (options.fasta ?? options.files) !== undefined;
+  if (options.alignment !== undefined && (options.fasta ?? options.files ?? options.data) !== undefined) {
+    throw new UsageError('--alignment excludes --fasta, --files and --data; give one of them');
+  }
+  if (options.query !== undefined && options.alignment === undefined) {
+    throw new UsageError('--query is of an alignment: give --alignment FILE');
+  }
+  const named = options.fasta ?? options.files ?? options.alignment;
+  const fromFiles = options.data === undefined && named !== undefined;
   const opened = fromFiles ? undefined : await openTrainingData(options, options.alphabet);
   const fresh = options.resume ? undefined : newRun(options, options.alphabet ?? opened?.alphabet.name);
   const { startEngine } = await import('../engines/index.js');
@@ -225,14 +237,31 @@ async function openFiles(
   options: PretrainOptions,
   fresh: { config: ModelConfig; recipe: Recipe } | undefined,
 ): Promise<TokenStore | undefined> {
-  if (!options.fasta && !options.files) {
+  if (!options.fasta && !options.files && options.alignment === undefined) {
     return undefined;
   }
   const { config, recipe } = fresh ?? (await readRun(options.out));
   const alphabet = config.alphabet ?? 'protein';
   // Rows of training are to be cut from longer pieces.
   const cut = alphabet === 'protein' ? undefined : Math.max(DEFAULT_CUT, 4 * recipe.length);
-  return openTrainingData({ ...options, cut: options.cut ?? cut }, alphabet);
+  if (options.alignment !== undefined && alphabet !== 'protein') {
+    throw new UsageError(`--alignment is of proteins, and the model's alphabet is ${alphabet}`);
+  }
+  const fasta = options.alignment === undefined ? options.fasta : [await writeFamily(options.alignment, options)];
+  return openTrainingData({ ...options, fasta, cut: options.cut ?? cut }, alphabet);
+}
+
+/** Writes the sequences of an alignment into the run's folder. @returns the file */
+async function writeFamily(path: string, { out, query, quiet }: PretrainOptions): Promise<string> {
+  const { familySequences } = await import('../alignment/family.js');
+  const { writeFileAtomic } = await import('../formats/atomicFile.js');
+  const { sequences, depth, effectiveDepth } = await familySequences(path, { query });
+  const file = join(out, 'family.fasta');
+  await writeFileAtomic(file, sequences.map(({ id, sequence }) => `>${id}\n${sequence}\n`).join(''));
+  if (!quiet) {
+    process.stderr.write(`family: ${count(depth)} rows of ${path}, Neff ${effectiveDepth.toFixed(1)}\n`);
+  }
+  return file;
 }
 
 /** The configuration and recipe of a run that goes on. */
