@@ -49,6 +49,7 @@ export interface DataOptions {
   holdout?: string[];
   clusters?: string;
   clusterWeights?: boolean;
+  unaligned?: boolean;
   invalid: InvalidLetters;
   nucleotides?: boolean;
   strict?: boolean;
@@ -80,6 +81,7 @@ export function addDataOptions(command: Command): Command {
         .choices(['error', 'skip', 'unknown'])
         .default('error'),
     )
+    .option('--unaligned', 'read the rows of an alignment (A3M, A2M, Stockholm) as proteins, without gaps')
     .option('--nucleotides', 'read sequences that look like DNA or RNA as amino acids all the same')
     .option(
       '--cut <n>',
@@ -101,7 +103,7 @@ export function alphabetOption(): Option {
 /** The flags of `DataOptions` that ask for something: `--invalid error`, which is the default, does not. */
 export function givenDataOptions(options: DataOptions): string[] {
   const { cut, lines, validationFraction, testFraction, holdout, clusters, clusterWeights } = options;
-  const { invalid, nucleotides, strict } = options;
+  const { invalid, nucleotides, unaligned, strict } = options;
   const values = {
     '--validation-fraction': validationFraction,
     '--test-fraction': testFraction,
@@ -110,6 +112,7 @@ export function givenDataOptions(options: DataOptions): string[] {
     '--cluster-weights': clusterWeights,
     '--invalid': invalid === 'error' ? undefined : invalid,
     '--nucleotides': nucleotides,
+    '--unaligned': unaligned,
     '--cut': cut,
     '--lines': lines,
     '--strict': strict,
@@ -123,7 +126,7 @@ export function givenDataOptions(options: DataOptions): string[] {
  */
 export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'protein'): SplitOptions {
   const { validationFraction: validation, testFraction: test, holdout, clusters, clusterWeights } = options;
-  const { invalid, nucleotides, cut, lines } = options;
+  const { invalid, nucleotides, unaligned, cut, lines } = options;
   if (clusterWeights && clusters === undefined) {
     throw new UsageError('--cluster-weights needs --clusters FILE');
   }
@@ -144,6 +147,7 @@ export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'pro
     alphabet,
     invalid,
     nucleotides,
+    unaligned,
     cut,
     lines,
   };

@@ -14,7 +14,7 @@ import { DuplicateFinder } from './duplicates.js';
 import { InputError } from './errors.js';
 import type { FastaSource } from './fasta.js';
 import { Holdout } from './holdout.js';
-import type { SequenceRecord } from './letters.js';
+import { type SequenceRecord, SKIPPED } from './letters.js';
 import { hash32, hash53 } from './random.js';
 import { cutOf, inputFiles, type ReadingOptions, readSequences } from './reading.js';
 import { SequenceStream } from './sequenceStream.js';
@@ -30,7 +30,8 @@ import {
 import { Warnings } from './warnings.js';
 
 /** What decides the contents of a store, apart from the files. */
-export interface SplitOptions extends Pick<ReadingOptions, 'alphabet' | 'cut' | 'lines' | 'invalid' | 'nucleotides'> {
+export interface SplitOptions
+  extends Pick<ReadingOptions, 'alphabet' | 'cut' | 'lines' | 'invalid' | 'nucleotides' | 'unaligned'> {
   /** Share of the sequences, by hash, for validation and test; default 0.05 each. The rest is for training. */
   fractions?: { validation?: number; test?: number };
   /** Another seed gives another split by hash; default 0. */
@@ -150,7 +151,13 @@ export async function buildStore(
     clusters?.checkMatched();
     options.signal?.throwIfAborted();
     if (builder.sequences === 0) {
-      const question = alphabet.name === 'bytes' ? 'it is empty' : 'is it a FASTA file?';
+      const skipped = warnings.counts()[SKIPPED]?.count ?? 0;
+      const question =
+        alphabet.name === 'bytes'
+          ? 'it is empty'
+          : skipped > 0
+            ? `all ${skipped.toLocaleString('en-US')} have letters outside the alphabet, and --invalid skip left them out`
+            : 'is it a FASTA file?';
       throw new InputError(`${all.map(sourceName).join(', ')}: no sequence in it; ${question}`);
     }
     progress();

@@ -123,8 +123,18 @@ async function key(files: Exclude<FileSource, Readable>[], options: BuildOptions
   const { validation, test } = fractions;
   const hash = createHash('sha256');
   const { shardBytes } = options;
-  const { clusters, clusterWeights } = options;
-  const settings = { version: 1, validation, test, splitSeed, invalid, nucleotides, shardBytes, clusterWeights };
+  const { clusters, clusterWeights, unaligned } = options;
+  const settings = {
+    version: 1,
+    validation,
+    test,
+    splitSeed,
+    invalid,
+    nucleotides,
+    shardBytes,
+    clusterWeights,
+    unaligned,
+  };
   hash.update(JSON.stringify({ ...settings, alphabet, cut: cutOf(options), lines }));
   for (const file of files) {
     const name = isBytes ? ` ${JSON.stringify(sourceName(file))}` : '';

@@ -1,6 +1,7 @@
 import { constants } from 'node:buffer';
 import { beginsWith, describeReadError, type FileSource, readBytes, sourceList, sourceName } from './byteStream.js';
 import { InputError } from './errors.js';
+import { checkText, DATABASE, kindOfText } from './foreign.js';
 import { SequenceStream } from './sequenceStream.js';
 import type { Warnings } from './warnings.js';
 import { firstWord, trimEnd } from './whiteSpace.js';
@@ -13,6 +14,8 @@ export interface FastaOptions {
   warnings?: Warnings;
   /** Called with the bytes read so far, of all sources together, before decompression. */
   onBytes?: (bytes: number) => void;
+  /** Takes the rows of a Stockholm file, without their gaps, as records; default false: an error. */
+  unaligned?: boolean;
 }
 
 /** At most so much of the text before the first record is kept, for the message. */
@@ -20,6 +23,8 @@ const PREAMBLE = 1 << 10;
 const NEWLINE = 10;
 const RETURN = 13;
 const GREATER = 62;
+/** How an entry of a database ends: its last line, and a NUL. */
+const ENTRY_END = '\n\0';
 
 /** One record of a FASTA file, as Biopython's `SeqIO.parse(…, 'fasta')` gives it. */
 export class FastaRecord {
@@ -79,6 +84,11 @@ export class FastaRecord {
     return { line: this.line, column: 1 };
   }
 
+  /** Whether it holds the NUL that ends an entry of MMseqs2's and ffindex's databases, at a line's beginning. */
+  get endsEntry(): boolean {
+    return this.body.includes(ENTRY_END);
+  }
+
   /** `file:line`, for messages; `file, object N` where the record comes from a stream of objects. */
   get place(): string {
     return this.line === 0 ? `${this.file}, object ${this.number}` : `${this.file}:${this.line}`;
@@ -131,7 +141,7 @@ export async function* readFasta(
   for (const source of sourceList(sources)) {
     yield* source instanceof SequenceStream
       ? readStream(source, onBytes, options.warnings)
-      : readSource(source, onBytes, options.warnings);
+      : readSource(source, onBytes, options);
   }
 }
 
@@ -154,7 +164,7 @@ async function* readStream(
 async function* readSource(
   source: FileSource,
   onBytes: (length: number) => void,
-  warnings: Warnings | undefined,
+  { warnings, unaligned }: FastaOptions,
 ): AsyncGenerator<FastaRecord, void, undefined> {
   const file = sourceName(source);
   const preamble = new Preamble();
@@ -182,10 +192,24 @@ async function* readSource(
     line += record.lines;
     return record;
   };
+  const read = () => `${number.toLocaleString('en-US')} records`;
+  const bytes = readBytes(
+    source,
+    onBytes,
+    (head) => checkText(head, file),
+    () => warnings?.add('BGZF file without its last block, it may be cut off', file),
+  );
   try {
-    for await (const chunk of normalizeLines(
-      withoutMark(readBytes(source, onBytes, (head) => checkText(head, file))),
-    )) {
+    let first = true;
+    for await (const chunk of normalizeLines(withoutMark(beginning(bytes)))) {
+      if (first) {
+        checkText(chunk, file);
+        if (unaligned && STOCKHOLM.test(chunk.toString('latin1', 0, PREAMBLE))) {
+          yield* stockholmRecords(chunk, normalizeLines(bytes), file);
+          return;
+        }
+        first = false;
+      }
       let from = 0;
       let start = atLineStart && chunk[0] === GREATER ? 0 : nextRecord(chunk, 0);
       while (start !== -1) {
@@ -205,15 +229,14 @@ async function* readSource(
       atLineStart = chunk[chunk.length - 1] === NEWLINE;
     }
   } catch (error) {
-    throw describeReadError(error, file, `${number.toLocaleString('en-US')} records`);
+    throw describeReadError(error, file, read());
   }
   if (pieces) {
     yield finish(pieces);
   } else if (preamble.hasText) {
     const fastq = preamble.isFastq ? '; FASTQ becomes FASTA with seqtk seq -A' : '';
-    throw new InputError(
-      `${file}:1: no FASTA record, the file begins with ${preamble}; a record begins with ">"${fastq}`,
-    );
+    const kind = preamble.kind ?? `a record begins with ">"${fastq}`;
+    throw new InputError(`${file}:1: no FASTA record, the file begins with ${preamble}; ${kind}`);
   } else {
     warnings?.add('file without a record', file);
   }
@@ -227,12 +250,14 @@ function nextRecord(chunk: Buffer, from: number): number {
 /** The text before the first record: counted, and its beginning kept for a message. */
 class Preamble {
   private beginning = '';
+  private entries = false;
 
   /** Returns the number of line ends. */
   take(bytes: Buffer): number {
     if (this.beginning.length < PREAMBLE) {
       this.beginning = (this.beginning + bytes.toString('utf8', 0, PREAMBLE)).trimStart();
     }
+    this.entries ||= bytes.includes(ENTRY_END);
     let lines = 0;
     for (const byte of bytes) {
       if (byte === NEWLINE) {
@@ -246,6 +271,11 @@ class Preamble {
     return this.beginning !== '';
   }
 
+  /** What the text is, where it is of a known kind. */
+  get kind(): string | undefined {
+    return this.entries ? DATABASE : kindOfText(this.beginning);
+  }
+
   /** `@name`, letters, `+`. */
   get isFastq(): boolean {
     return /^@[^\n]*\n[A-Za-z.*-]+\n\+/.test(this.beginning);
@@ -257,22 +287,54 @@ class Preamble {
   }
 }
 
-/** Beginnings of files that are no text, and what to do about them. */
-const FOREIGN: [kind: string, magic: number[], advice: string][] = [
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd], 'decompress it first: zstd -dc FILE | protein-lm … -'],
-  ['bzip2', [0x42, 0x5a, 0x68], 'decompress it first: bzip2 -dc FILE | protein-lm … -'],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58], 'decompress it first: xz -dc FILE | protein-lm … -'],
-  ['zip', [0x50, 0x4b, 0x03, 0x04], 'decompress it first: unzip -p FILE | protein-lm … -'],
-  ['UTF-16', [0xff, 0xfe], 'save it as UTF-8'],
-  ['UTF-16', [0xfe, 0xff], 'save it as UTF-8'],
-];
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
-/** @throws InputError for a file that is compressed in a way that is not read here, or in UTF-16. */
-function checkText(head: Buffer, file: string): void {
-  const foreign = FOREIGN.find(([, magic]) => beginsWith(head, magic));
-  if (foreign) {
-    throw new InputError(`${file}: a ${foreign[0]} file, plain text or gzip is needed; ${foreign[2]}`);
+/** Bytes that tell a tar archive, unless there are fewer: the first chunk has them all. */
+const HEAD = 512;
+
+async function* beginning(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (head === undefined) {
+      yield chunk;
+      continue;
+    }
+    head = Buffer.concat([head, chunk]);
+    if (head.length >= HEAD) {
+      yield head;
+      head = undefined;
+    }
+  }
+  if (head !== undefined && head.length > 0) {
+    yield head;
+  }
+}
+
+const STOCKHOLM = /^# *STOCKHOLM/i;
+
+/** The rows of a Stockholm file as records, without their gaps; it is in memory whole, as its blocks are joined. */
+async function* stockholmRecords(
+  head: Buffer,
+  rest: AsyncIterable<Buffer>,
+  file: string,
+): AsyncGenerator<FastaRecord, void, undefined> {
+  const pieces = [head];
+  for await (const piece of rest) {
+    pieces.push(piece);
+  }
+  const rows = new Map<string, { line: number; text: string }>();
+  for (const [i, line] of Buffer.concat(pieces).toString('utf8').split('\n').entries()) {
+    const [, name, text] = /^([^#\s]\S*)\s+(\S+)\s*$/.exec(line) ?? [];
+    if (name === undefined || text === undefined) {
+      continue;
+    }
+    const row = rows.get(name) ?? { line: i + 1, text: '' };
+    row.text += text.replace(/[-.~_]/g, '');
+    rows.set(name, row);
+  }
+  let number = 0;
+  for (const [name, { line, text }] of rows) {
+    yield new FastaRecord(Buffer.from(`>${name}\n${text}\n`), file, line, ++number);
   }
 }
 

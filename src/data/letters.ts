@@ -1,5 +1,6 @@
 import { InputError } from './errors.js';
 import { type FastaOptions, type FastaRecord, type FastaSource, readFasta } from './fasta.js';
+import { DATABASE } from './foreign.js';
 import { Warnings } from './warnings.js';
 
 /** A sequence as a model takes it. */
@@ -25,6 +26,11 @@ export interface LetterOptions extends Omit<FastaOptions, 'warnings'> {
   warnings?: Warnings;
   /** Letters outside the alphabet; default `error`. */
   invalid?: InvalidLetters;
+  /**
+   * Takes the rows of an alignment (A3M, A2M, Stockholm) for sequences: without gaps, insertions in upper case. Default
+   * false: an A3M or A2M file is an error, and gaps are letters.
+   */
+  unaligned?: boolean;
   /** Takes `<mask>` for one residue that is not known, instead of letters outside the alphabet. */
   masks?: boolean;
   /**
@@ -49,6 +55,9 @@ export interface LetterRules {
   /** Looks at each sequence, in upper case, and throws where the file is of another alphabet. */
   check?(sequence: string, record: FastaRecord): void;
 }
+
+/** The warning of a sequence that `invalid: 'skip'` leaves out. */
+export const SKIPPED = 'letter outside the alphabet, sequence skipped';
 
 /** A set of characters in a regular expression, with `-` where it means itself. */
 const charactersOf = (letters: string) => `${letters.replace('-', '')}-`;
@@ -75,8 +84,17 @@ export async function* readLetters(
   const { warnings = new Warnings(), invalid = 'error', duplicates = 'ignore' } = options;
   const invalidLetters = new RegExp(`[^${charactersOf(rules.letters)}]`);
   const seen = new Map<string, string>();
-  for await (const record of readFasta(sources, { warnings, onBytes: options.onBytes })) {
+  const alignment = options.unaligned ? undefined : new AlignmentCheck('unaligned' in options);
+  const { onBytes, unaligned } = options;
+  for await (const record of readFasta(sources, { warnings, onBytes, unaligned })) {
     let { id, sequence } = record;
+    if (record.endsEntry) {
+      throw new InputError(`${record.where}: ${DATABASE}`);
+    }
+    alignment?.take(record);
+    if (unaligned) {
+      sequence = sequence.replace(/[-.]/g, '');
+    }
     sequence = sequence.toUpperCase();
     if (rules.end !== undefined && sequence.endsWith(rules.end)) {
       sequence = sequence.slice(0, -rules.end.length);
@@ -104,10 +122,13 @@ export async function* readLetters(
         throw invalidLetter(record, rules, 'invalid' in options);
       }
       if (invalid === 'skip') {
-        warnings.add('letter outside the alphabet, sequence skipped', record.where);
+        warnings.add(SKIPPED, record.where);
         continue;
       }
       warnings.add('letter outside the alphabet, read as <unk>', record.where);
+    }
+    if (LINKER.test(sequence)) {
+      warnings.add('20 glycines or more in a row: are these chains joined by a linker?', record.where);
     }
     if (sequence.includes('-') || sequence.includes('.')) {
       warnings.add('gap (- or .) in a sequence, kept: is this an alignment?', record.where);
@@ -131,10 +152,52 @@ export async function* readLetters(
   }
 }
 
+/** What ESMFold joins the chains of a complex by: 25 glycines, of no protein's own. */
+const LINKER = /G{20}/;
+
+/** Tells A3M and A2M by their first records: as many columns in each, gaps, and insertions. */
+class AlignmentCheck {
+  private file = '';
+  private records = 0;
+  private columns = 0;
+  private gaps = false;
+  private insertions = false;
+  private readonly offered: boolean;
+
+  /** `offered`: whether the caller lets its user read the rows as sequences. */
+  constructor(offered: boolean) {
+    this.offered = offered;
+  }
+
+  take({ sequence, file, where }: FastaRecord): void {
+    if (file !== this.file) {
+      this.file = file;
+      this.records = 0;
+      this.gaps = false;
+      this.insertions = false;
+    }
+    if (this.records === Number.POSITIVE_INFINITY) {
+      return;
+    }
+    const columns = sequence.replace(/[^A-Z-]/g, '').length;
+    this.records = this.records > 0 && columns !== this.columns ? Number.POSITIVE_INFINITY : this.records + 1;
+    this.columns = columns;
+    this.gaps ||= sequence.includes('-');
+    this.insertions ||= /[a-z.]/.test(sequence);
+    const isNamed = /\.(a3m|a2m)(\.gz)?$/i.test(file);
+    if (this.records > 1 && this.records !== Number.POSITIVE_INFINITY && this.gaps && (this.insertions || isNamed)) {
+      const choice = this.offered ? ', or give --unaligned to read its rows as proteins' : '';
+      throw new InputError(`${where}: this is an alignment (A3M or A2M); score --alignment reads it${choice}`);
+    }
+  }
+}
+
 /** Letters of which it is known how they come into a sequence. */
 const MISPLACED: Record<string, string> = {
   ';': '; in a sequence; comment lines are only possible before the first record, take them out',
   '#': '# in a sequence; comment lines are only possible before the first record, take them out',
+  ':': ': in a sequence joins the chains of a complex; give each chain a record of its own',
+  '/': '/ in a sequence joins the chains of a complex; give each chain a record of its own',
   '>': '> inside a sequence; a header begins at the start of its line',
 };
 

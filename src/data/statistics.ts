@@ -4,7 +4,9 @@ import { isDiskFull, writeError } from '../formats/fileErrors.js';
 import { scratchFolder } from '../formats/temporary.js';
 import { ALPHABETS, type Alphabet, type AlphabetName } from './alphabet.js';
 import { DuplicateFinder } from './duplicates.js';
-import { type FastaOptions, type FastaSource, readFasta } from './fasta.js';
+import { InputError } from './errors.js';
+import { type FastaOptions, FastaRecord, type FastaSource, readFasta } from './fasta.js';
+import { DATABASE } from './foreign.js';
 import { hash53 } from './random.js';
 import { readSequences } from './reading.js';
 import { SPLITS, type SplitName, type TokenStore } from './store.js';
@@ -70,7 +72,11 @@ export async function fastaStatistics(
     let lowerCase = 0;
     let count = 0;
     let empty = 0;
-    for await (const { id, sequence } of records) {
+    for await (const record of records) {
+      const { id, sequence } = record;
+      if (record instanceof FastaRecord && record.endsEntry) {
+        throw new InputError(`${record.where}: ${DATABASE}`);
+      }
       names.add(hash53(Buffer.from(id)), count++);
       options.onSequences?.(count);
       if (sequence === '') {
