@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
-import type { ColumnTable } from 'arquero';
 import { Command, Option } from 'commander';
 import { extent } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
 import type { Theme } from '../report/look.js';
 import type { Report } from '../report/page.js';
 import type { ScoredVariant, TrainingLine } from '../report/reports.js';
+import type { Table } from '../scoring/tables.js';
 import { UsageError } from './errors.js';
 import { addChainOptions, type ChainOptions, readAllSequences, structureOptions } from './interpretOptions.js';
 import { addExamples, type CommonOptions } from './options.js';
@@ -156,7 +156,7 @@ function choose<T extends { id: string }>(proteins: T[], source: string, options
 
 type Cells = Record<string, ArrayLike<unknown>>;
 
-function cells(table: ColumnTable): Cells {
+function cells(table: Table): Cells {
   return Object.fromEntries(table.columnNames().map((name) => [name, table.array(name) as ArrayLike<unknown>]));
 }
 
@@ -190,7 +190,7 @@ async function sequencesOf({ fasta }: ReportOptions): Promise<Map<string, string
 }
 
 /** A matrix of scores (a row a position, a column a residue) as a row a substitution. */
-function unfold(table: ColumnTable): Cells {
+function unfold(table: Table): Cells {
   const columns = cells(table);
   const residues = [...'ACDEFGHIKLMNPQRSTVWY'].filter((residue) => residue in columns);
   const rows = { sequence_id: [] as unknown[], variant: [] as string[], score: [] as number[] };
@@ -207,14 +207,12 @@ function unfold(table: ColumnTable): Cells {
   return rows;
 }
 
-async function scoresFrom(source: ColumnTable | Cells, path: string, options: ReportOptions): Promise<Report> {
+async function scoresFrom(source: Table | Cells, path: string, options: ReportOptions): Promise<Report> {
   const { parseVariant } = await import('../scoring/variants.js');
   const { spearman } = await import('../scoring/metrics.js');
   const { scoresReport } = await import('../report/reports.js');
   const columns =
-    'columnNames' in source && typeof source.columnNames === 'function'
-      ? cells(source as ColumnTable)
-      : (source as Cells);
+    'columnNames' in source && typeof source.columnNames === 'function' ? cells(source as Table) : (source as Cells);
   const names = (columns.variant ?? columns.mutant ?? columns.mutation) as ArrayLike<string>;
   const scores = numbers(columns.score);
   const measured = options.assay === undefined ? undefined : await measuredValues(options.assay);
@@ -285,7 +283,7 @@ async function measuredValues(path: string): Promise<Map<string, number>> {
 }
 
 /** Maps as rows: token 0 is <cls>, residues count from 1. */
-async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions): Promise<Report> {
+async function mapsFrom(table: Table, path: string, options: ReportOptions): Promise<Report> {
   const { mapsReport } = await import('../report/reports.js');
   const columns = cells(table);
   const [query, key, attention] = [columns.query, columns.key, columns.attention].map(numbers);
@@ -324,7 +322,7 @@ async function mapsFrom(table: ColumnTable, path: string, options: ReportOptions
   return mapsReport(basename(path), proteins);
 }
 
-async function contactsFrom(table: ColumnTable, path: string, options: ReportOptions): Promise<Report> {
+async function contactsFrom(table: Table, path: string, options: ReportOptions): Promise<Report> {
   const { contactPairs, readChain } = await import('../structures/structure.js');
   const { contactsReport } = await import('../report/reports.js');
   const columns = cells(table);
@@ -360,7 +358,7 @@ async function contactsFrom(table: ColumnTable, path: string, options: ReportOpt
   return contactsReport(basename(path), proteins);
 }
 
-async function similarityFrom(table: ColumnTable, path: string): Promise<Report> {
+async function similarityFrom(table: Table, path: string): Promise<Report> {
   const { pearson, spearman } = await import('../scoring/metrics.js');
   const { similarityReport } = await import('../report/reports.js');
   const columns = cells(table);
@@ -377,7 +375,7 @@ async function similarityFrom(table: ColumnTable, path: string): Promise<Report>
   });
 }
 
-async function approximationFrom(table: ColumnTable, path: string): Promise<Report> {
+async function approximationFrom(table: Table, path: string): Promise<Report> {
   const { approximationReport } = await import('../report/reports.js');
   const columns = cells(table);
   const count = numbers(columns.num_features);

@@ -16,6 +16,25 @@ interface TextMetrics {
   width(item: { fontSize?: number }, text: string): number;
 }
 
+/** What is used of @resvg/resvg-wasm, whose types Node.js's resolution does not find. */
+interface ResvgLibrary {
+  initWasm(wasm: Uint8Array): Promise<void>;
+  Resvg: new (svg: string, options: object) => { render(): { asPng(): Uint8Array; free(): void }; free(): void };
+}
+
+/** Loaded when the first picture is drawn, its WebAssembly started once. */
+let resvg: Promise<ResvgLibrary> | undefined;
+
+function loadResvg(): Promise<ResvgLibrary> {
+  resvg ??= (async () => {
+    const name: string = '@resvg/resvg-wasm';
+    const library: ResvgLibrary = await import(name);
+    await library.initWasm(readFileSync(createRequire(import.meta.url).resolve(`${name}/index_bg.wasm`)));
+    return library;
+  })();
+  return resvg;
+}
+
 /** Loaded when the first chart is drawn: whoever draws none does not wait for Vega. */
 let libraries: Promise<{ vega: typeof import('vega'); compile: typeof import('vega-lite').compile }> | undefined;
 
@@ -81,15 +100,20 @@ export async function chartToSvg(chart: Chart, theme: Theme = 'light'): Promise<
 export async function chartToPng(chart: Chart, theme: Theme = 'light', scale = 2): Promise<Buffer> {
   // Of the two spellings that Vega writes for "do not smooth", resvg knows only the first.
   const svg = (await chartToSvg(chart, theme)).replaceAll(' image-rendering: pixelated;', '');
-  const { Resvg } = await import('@resvg/resvg-js');
-  const resvg = new Resvg(svg, {
+  const { Resvg } = await loadResvg();
+  const drawing = new Resvg(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: {
-      fontFiles: FONT_FILES.map((file) => join(FONT_FOLDER, file)),
-      loadSystemFonts: false,
+      fontBuffers: FONT_FILES.map((file) => readFileSync(join(FONT_FOLDER, file))),
       defaultFontFamily: 'Open Sans',
       sansSerifFamily: 'Open Sans',
     },
   });
-  return resvg.render().asPng();
+  const image = drawing.render();
+  try {
+    return Buffer.from(image.asPng());
+  } finally {
+    image.free();
+    drawing.free();
+  }
 }

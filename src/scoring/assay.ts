@@ -1,8 +1,7 @@
-import type { ColumnTable } from 'arquero';
 import type { AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { readProteins } from '../data/proteins.js';
-import { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
+import { type ColumnNames, readTable, type Table, type VariantRow, variantRows } from './tables.js';
 import { applyVariant, diffSequences, parseVariant, readVariant, type Variant, VariantError } from './variants.js';
 
 /** What to do with rows that do not fit, and how they number the residues. */
@@ -189,7 +188,7 @@ export async function readWildType(path: string): Promise<string> {
 }
 
 /** The wild type that a table says in each row, as ProteinGym's clinical ones do. */
-function wildTypeOf(source: ColumnTable, path: string): string | undefined {
+function wildTypeOf(source: Table, path: string): string | undefined {
   if (!source.columnNames().includes('protein_sequence')) {
     return undefined;
   }

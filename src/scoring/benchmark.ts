@@ -1,6 +1,5 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
 import { readProteins } from '../data/proteins.js';
 import type { Warnings } from '../data/warnings.js';
@@ -11,7 +10,7 @@ import { bootstrapSpearman, type Interval } from './bootstrap.js';
 import { type Evidence, placeEvidence } from './evidence.js';
 import { auc, binarise, evaluateScores, type Metrics } from './metrics.js';
 import type { ScoreOptions } from './schemes.js';
-import { readTable } from './tables.js';
+import { readTable, type Table } from './tables.js';
 import { isSubstitution } from './variants.js';
 
 /** An assay of a folder, found but not read yet. */
@@ -138,7 +137,7 @@ export function fileOfAssay(folder: string, kind: RegExp, { id, uniprot }: Assay
 /** Columns of ProteinGym's reference files that are numbers between -1 and 1 without being published results. */
 const NOT_PUBLISHED = /^(DMS_|MSA_|raw_|includes_)|version|offset|cutoff|threshold/i;
 
-function readReference(source: ColumnTable, path: string, known: Map<string, Omit<AssayFile, 'id' | 'path'>>): void {
+function readReference(source: Table, path: string, known: Map<string, Omit<AssayFile, 'id' | 'path'>>): void {
   const names = source.columnNames();
   const idColumn = ['DMS_id', 'DMS ID'].find((name) => names.includes(name));
   if (!idColumn) {

@@ -157,7 +157,7 @@ export {
   superviseAssay,
   supervisedTable,
 } from './supervised.js';
-export { type ColumnNames, readTable, type VariantRow, variantRows } from './tables.js';
+export { type ColumnNames, readTable, type Table, type VariantRow, variantRows } from './tables.js';
 export {
   applyVariant,
   diffSequences,

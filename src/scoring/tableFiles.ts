@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { type ColumnTable, fromArrow, fromCSV, fromJSON, table } from 'arquero';
+import { type ColumnTable, fromCSV, fromJSON, table } from 'arquero';
 import { InputError } from '../data/errors.js';
 import { decodeLz4Frame } from '../data/lz4.js';
 
@@ -97,14 +97,15 @@ async function readParquet(bytes: Uint8Array): Promise<ColumnTable> {
 }
 
 async function readArrow(bytes: Uint8Array): Promise<ColumnTable> {
-  const { CompressionType, setCompressionCodec } = await import('@uwdata/flechette');
+  const { CompressionType, setCompressionCodec, tableFromIPC } = await import('@uwdata/flechette');
   const { decompressZstd } = await import('hyparquet-compressors');
   const encode = () => {
     throw new Error('tables are written without compression');
   };
   setCompressionCodec(CompressionType.LZ4_FRAME, { decode: decodeLz4Frame, encode });
   setCompressionCodec(CompressionType.ZSTD, { decode: (buffer: Uint8Array) => decompressZstd(buffer), encode });
-  return fromArrow(bytes);
+  const arrow = tableFromIPC(bytes, { useDate: true });
+  return table(arrow.schema.fields.map(({ name }): [string, unknown[]] => [name, [...arrow.getChild(name)]]));
 }
 
 /** A value as cells have it: whole numbers of 64 bits as numbers. */

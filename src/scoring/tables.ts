@@ -1,5 +1,12 @@
-import type { ColumnTable } from 'arquero';
 import { InputError } from '../data/errors.js';
+
+/** What is read of a table; arquero's `ColumnTable` is one. */
+export interface Table {
+  numRows(): number;
+  columnNames(): string[];
+  /** The cells of a column. */
+  array(name: string): ArrayLike<unknown> & Iterable<unknown>;
+}
 
 /** Names of the columns to read; what is absent here has ProteinGym's name, or one of `COLUMN_NAMES`. */
 export interface ColumnNames {
@@ -72,7 +79,7 @@ const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none']);
  *
  * @throws InputError naming the file where it is empty, cut off, or no table, and what to do with a table of another kind
  */
-export async function readTable(path: string): Promise<ColumnTable> {
+export async function readTable(path: string): Promise<Table> {
   // Loaded with the first table: whoever reads none does not wait for it.
   const { readTableFile } = await import('./tableFiles.js');
   return readTableFile(path);
@@ -87,7 +94,7 @@ export async function readTable(path: string): Promise<ColumnTable> {
  * @throws InputError naming file, row and column of a cell that is no number, and a column that is absent
  */
 export function variantRows(
-  source: ColumnTable,
+  source: Table,
   path: string,
   names: ColumnNames = {},
   needed: readonly (keyof ColumnNames)[][] = [['mutant', 'mutatedSequence']],
@@ -200,7 +207,7 @@ function holdsSequences(cells: ArrayLike<unknown>): boolean {
 }
 
 /** Substitutions in three columns, and which of them holds the mutant; undefined where there are none. */
-function siteColumns(source: ColumnTable): { mutant: string; variants: (string | null)[] } | undefined {
+function siteColumns(source: Table): { mutant: string; variants: (string | null)[] } | undefined {
   const present = source.columnNames();
   const find = (names: readonly string[]) =>
     names.map((name) => present.find((one) => one.toLowerCase() === name)).find((name) => name !== undefined);
