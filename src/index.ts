@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export * from './alignment/index.js';
 export * from './data/index.js';
 export * from './engines/index.js';

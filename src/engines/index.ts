@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../data/errors.js';
 import { declaredKernels } from '../ops/kernel.js';

@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export {
   type ApproximationError,
   type ApproximationOptions,

@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export type { Architecture } from './architecture.js';
 export type {
   Attention,

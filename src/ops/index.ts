@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export * from './adamW.js';
 export * from './addLayerNorm.js';
 export * from './dispatch.js';

@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export { type Aggregate, type AggregateRow, aggregateAssays } from './aggregate.js';
 export {
   type Assay,

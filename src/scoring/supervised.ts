@@ -1,4 +1,3 @@
-import type { ColumnTable } from 'arquero';
 import type { LanguageModel } from '../model/model.js';
 import { mean } from './aggregate.js';
 import { type AssayOptions, readAssay } from './assay.js';
@@ -9,12 +8,13 @@ import { assignFolds, type Split } from './heads/folds.js';
 import type { GaussianEvidence } from './heads/gp/evidence.js';
 import { spearman } from './metrics.js';
 import type { ScoreOptions } from './schemes.js';
+import type { Table } from './tables.js';
 
 /** Published figures of a supervised benchmark, by assay and split: `Spearman Kermut`, `MSE Kermut`. */
 export type PublishedSplits = Map<string, Map<string, Record<string, number>>>;
 
 /** Published figures that a table has by `DMS_id` and `split`; undefined where it has no such columns. */
-export function publishedSplits(table: ColumnTable): PublishedSplits | undefined {
+export function publishedSplits(table: Table): PublishedSplits | undefined {
   const names = table.columnNames();
   if (!names.includes('DMS_id') || !names.includes('split')) {
     return undefined;

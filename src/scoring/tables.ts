@@ -4,6 +4,8 @@ import { InputError } from '../data/errors.js';
 export interface Table {
   numRows(): number;
   columnNames(): string[];
+  /** A cell. */
+  get(name: string, row: number): unknown;
   /** The cells of a column. */
   array(name: string): ArrayLike<unknown> & Iterable<unknown>;
 }

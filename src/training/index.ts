@@ -1,3 +1,4 @@
+/// <reference types="long" preserve="true" />
 export { type Checkpoint, latestCheckpoint, listCheckpoints, type TrainingState } from './checkpoint.js';
 export type { ComparisonResults, ComparisonRow, CurvePoint, Spread } from './comparison/results.js';
 export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './evaluate.js';
