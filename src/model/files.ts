@@ -178,7 +178,9 @@ function readParameter(weights: Weights, spec: ParameterSpec, tensors: string[])
       throw new InputError(`${info.file}: tensor '${name}' holds values that are no numbers: the file is damaged`);
     }
   }
-  return values;
+  // Zeros hold the place of what is not there: see `placeholder` of the family.
+  const absent = spec.optional && !spec.initialise && spec.shape.length > 1 && values.every((value) => value === 0);
+  return absent ? undefined : values;
 }
 
 /**
@@ -196,11 +198,12 @@ export async function saveModel(model: LanguageModel, folder: string): Promise<v
   const family = familyOf(model.config.model_type);
   const tensors = new Map<string, WritableTensor>();
   for (const spec of model.specs) {
-    const variable = model.parameters.get(spec.name);
-    if (!variable) {
+    const values = ((await model.parameters.get(spec.name)?.data()) ?? family.placeholder?.(spec, model.config)) as
+      | Float32Array
+      | undefined;
+    if (!values) {
       continue;
     }
-    const values = (await variable.data()) as Float32Array;
     const names = family.tensorsOf(spec);
     const shape = [spec.shape[0] / names.length, ...spec.shape.slice(1)];
     const size = values.length / names.length;
@@ -213,5 +216,22 @@ export async function saveModel(model: LanguageModel, folder: string): Promise<v
   }
   await writeVocabulary(join(folder, VOCABULARY), model.alphabet);
   await writeSafetensors(join(folder, WEIGHTS), tensors);
-  await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(family.writeConfig(model.config), null, 2)}\n`);
+  await writeFileAtomic(join(folder, CONFIG), configText(family.writeConfig(model.config)));
+}
+
+/** Fields that are floats to Python's readers, which tell 0 from 0.0. */
+const FLOATS = [
+  'hidden_dropout_prob',
+  'attention_probs_dropout_prob',
+  'dropout_prob',
+  'classifier_dropout',
+  'layer_norm_eps',
+];
+const WHOLE_FLOATS = new RegExp(
+  `^( {2}"(?:${[...FLOATS, 'norm_eps', 'initializer_range', 'rope_theta'].join('|')})": -?\\d+)(,?)$`,
+  'gm',
+);
+
+function configText(fields: Record<string, unknown>): string {
+  return `${JSON.stringify(fields, null, 2).replace(WHOLE_FLOATS, '$1.0$2')}\n`;
 }

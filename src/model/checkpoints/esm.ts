@@ -1,7 +1,7 @@
 import { ALPHABET_NAMES } from '../../data/alphabet.js';
 import { MODEL_WARNING } from '../../data/warnings.js';
 import { type Architecture, ESM_SKELETON } from '../architecture.js';
-import { completeAttention, EXACT_ATTENTION } from '../attention/index.js';
+import { attentionKind, completeAttention, EXACT_ATTENTION } from '../attention/index.js';
 import type { AttentionConfig } from '../attention/options.js';
 import { alphabetFields, checkConfig, type ModelConfig, modelType } from '../config.js';
 import type { CheckpointFamily } from './family.js';
@@ -82,6 +82,28 @@ export const esm: CheckpointFamily = {
   },
 
   view: (name) => [{ name: plainName(name) }],
+
+  placeholder: ({ name, shape }, { attention }) =>
+    name.startsWith('contacts.') && attentionKind(attention.kind).exact
+      ? new Float32Array(shape.reduce((product, n) => product * n, 1))
+      : undefined,
+
+  /** What Hugging Face's AutoTokenizer asks for beside vocab.txt. */
+  vocabularyFiles(alphabet) {
+    const special = { cls: '<cls>', pad: '<pad>', eos: '<eos>', unk: '<unk>', mask: '<mask>' } as const;
+    const flags = { lstrip: false, normalized: false, rstrip: false, single_word: false, special: true };
+    const added = Object.entries(special).map(([name, content]): [number, object] => [
+      alphabet[name as keyof typeof special],
+      { content, ...flags },
+    ]);
+    const tokens = Object.entries(special).map(([name, content]) => [`${name}_token`, content]);
+    const fields = {
+      added_tokens_decoder: Object.fromEntries(added.sort(([a], [b]) => a - b)),
+      ...Object.fromEntries(tokens),
+      tokenizer_class: 'EsmTokenizer',
+    };
+    return { 'tokenizer_config.json': `${JSON.stringify(fields, null, 2)}\n` };
+  },
 };
 
 /** What ESM's configurations are read for. */

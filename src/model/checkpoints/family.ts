@@ -31,6 +31,8 @@ export interface CheckpointFamily {
    * others are fused in it. Default: itself.
    */
   view?(name: string, shape: readonly number[], config: ModelConfig): TensorView[];
+  /** What is written for a parameter that a model does without, where other readers would draw it at random. */
+  placeholder?(parameter: ParameterSpec, config: ModelConfig): Float32Array | undefined;
   /** Files beside those of the weights that hold more of them. */
   companions?(path: string): string[];
   /** The vocabulary of a folder that has no vocab.txt, where it is not that of the configuration's alphabet. */
