@@ -104,7 +104,7 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   checkUsage(options, command);
   tableOutput(options); // A wrong --out shows before the work.
   const { readMutations } = await import('../scoring/mutations.js');
-  const { checkScan, scanColumns, scanFasta } = await import('../scoring/scan.js');
+  const { checkScan, scanColumns, scanFasta, taskOf } = await import('../scoring/scan.js');
   const { Warnings } = await import('../data/warnings.js');
   // A head stands on protein models.
   const takesProteins = options.alignment !== undefined || options.structure !== undefined;
@@ -128,9 +128,10 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
   const engine = needed ? await startEngine(options.device, { threads: options.threads }) : undefined;
   const { dispose, ...scorer } = await loadScorer(options);
   scorer.evidence = evidence;
-  const task = scorer.head?.description.task;
+  const task = taskOf(scorer);
   if (task && (mutations || options.matrix)) {
-    throw new UsageError(`${options.head} classifies ${task}: leave out --mutations and --matrix`);
+    const what = task === 'value' ? 'predicts a value of each sequence' : `classifies ${task}`;
+    throw new UsageError(`${options.head ?? options.model?.[0]} ${what}: leave out --mutations and --matrix`);
   }
   const writer = await openTableWriter(options, scanColumns(scorer, options), await settingsOf(fasta, options));
   let index = writer.done.groups;

@@ -44,6 +44,12 @@ export interface Architecture {
   head: 'esm' | 'linear' | 'none';
   /** Whether the decoder's weights are the embedding's. */
   tied: boolean;
+  /** A head that was fine-tuned elsewhere: on <cls> (dense, tanh, dense), or on each token (dense). */
+  classifier?: {
+    of: 'sequence' | 'token';
+    /** What its outputs are called; a single one is a value. */
+    labels: string[];
+  };
 }
 
 /** ESM-2's skeleton (Lin et al. 2023), sizes and token ids left out: what other families differ from. */

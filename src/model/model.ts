@@ -202,6 +202,27 @@ export class LanguageModel {
   }
 
   /**
+   * Encoder and the classification head of a model that was fine-tuned elsewhere.
+   * @param ids [B, L] int32
+   * @returns logits, or values, of sequences [B, labels] or of tokens [B, L, labels]
+   * @throws InputError where the model has none
+   */
+  classify(ids: tf.Tensor2D): tf.Tensor {
+    const { classifier, hidden } = this.architecture;
+    if (!classifier) {
+      throw new InputError('this model has no classification head: give one that was fine-tuned, or a head by --head');
+    }
+    return tf.tidy(() => {
+      const states = this.encode(ids);
+      if (classifier.of === 'token') {
+        return this.dense(states, 'tokenClassifier');
+      }
+      const first = tf.reshape(tf.slice(states, [0, 0, 0], [-1, 1, -1]), [-1, hidden]);
+      return this.dense(tf.tanh(this.dense(first, 'classifier.dense')), 'classifier.output');
+    });
+  }
+
+  /**
    * Encoder and head.
    * @param ids [B, L] int32
    * @returns logits [B, L, V]

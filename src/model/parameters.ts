@@ -95,6 +95,18 @@ export function parameterSpecs(architecture: Architecture, attention: Attention)
     }
     add('head.bias', [vocabulary], constant(vocabulary, 0));
   }
+  if (architecture.classifier) {
+    const { of, labels } = architecture.classifier;
+    const first = specs.length;
+    if (of === 'sequence') {
+      dense('classifier.dense', hidden, hidden, true);
+    }
+    dense(of === 'sequence' ? 'classifier.output' : 'tokenClassifier', labels.length, hidden, true);
+    // Trained already, and no part of what pretraining and other heads train.
+    for (const spec of specs.slice(first)) {
+      spec.trainable = false;
+    }
+  }
   const contacts = { trainable: false, optional: true };
   add('contacts.weight', [1, architecture.layers * heads], undefined, contacts);
   add('contacts.bias', [1], undefined, contacts);

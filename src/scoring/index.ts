@@ -103,6 +103,7 @@ export {
 } from './heads/gradientHead.js';
 export { type HeadDescription, type HeadScoring, type LoadedHead, loadHead, saveHead } from './heads/headFiles.js';
 export type { LinearHead } from './heads/linearHead.js';
+export { modelTask, predictByModel } from './heads/modelHead.js';
 export { fitRidge, fitSparseRidge, type LinearFit, type SparseFit, type SparseRow } from './heads/ridge.js';
 export { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
 export {
@@ -126,6 +127,7 @@ export {
   type Scorer,
   scanColumns,
   scanFasta,
+  taskOf,
 } from './scan.js';
 export {
   defaultScheme,

@@ -7,9 +7,10 @@ import type { LanguageModel } from '../model/model.js';
 import { type BlendOptions, scoreZeroShot } from './blend.js';
 import { type Evidence, placeEvidence, unscorableBy } from './evidence.js';
 import { predictAssayHead } from './heads/assayHead.js';
-import { classify } from './heads/classifier.js';
+import { type Classification, classify, type Prediction } from './heads/classifier.js';
 import { VariantFeatures } from './heads/features.js';
 import type { LoadedHead } from './heads/headFiles.js';
+import { modelTask, predictByModel } from './heads/modelHead.js';
 import { type InferenceOptions, type Reading, readLogProbabilities } from './inference.js';
 import type { Mutations } from './mutations.js';
 import { defaultScheme, type ScoreOptions, scoreSequence, unscorable } from './schemes.js';
@@ -72,6 +73,11 @@ const alphabetOf = ({ models }: Scorer): Alphabet => models[0]?.alphabet ?? PROT
 /** Every letter that an alphabet has a token for, in its order. */
 const allLetters = ({ tokens }: Alphabet) => tokens.filter((token) => token.length === 1);
 
+/** What a scorer says of sequences by a head; undefined where it scores variants. */
+export function taskOf({ models, head }: Scorer): Classification | 'value' | undefined {
+  return head ? head.description.task : modelTask(models);
+}
+
 /** Names of the columns that `scanFasta` fills. */
 export function scanColumns(
   scorer: Scorer,
@@ -86,7 +92,7 @@ export function scanColumns(
   if (matrix) {
     return ['sequence_id', 'position', 'wild_type', ...lettersOf(alphabetOf(scorer))];
   }
-  const task = scorer.head?.description.task;
+  const task = taskOf(scorer);
   return task === 'residues'
     ? ['sequence_id', 'position', 'residue', 'label', 'score']
     : ['sequence_id', task === 'sequences' ? 'label' : 'variant', 'score'];
@@ -138,9 +144,10 @@ export async function* scanFasta(
   options: ScanOptions = {},
 ): AsyncGenerator<ScannedSequence, void, undefined> {
   const { mutations, done, warnings = new Warnings() } = options;
-  const task = scorer.head?.description.task;
+  const task = taskOf(scorer);
   if (task && (mutations || options.matrix)) {
-    throw new InputError(`the head classifies ${task}; leave out mutations and the matrix`);
+    const what = task === 'value' ? 'predicts a value of each sequence' : `classifies ${task}`;
+    throw new InputError(`the head ${what}; leave out mutations and the matrix`);
   }
   const reading = options.checked ? new Warnings() : warnings;
   let index = 0;
@@ -208,8 +215,9 @@ async function rowsOf(
   const { models, head } = scorer;
   const alphabet = alphabetOf(scorer);
   const { mutations, matrix, offset = 1 } = options;
-  if (head?.description.task) {
-    return classRows(head, id, sequence, offset);
+  const task = taskOf(scorer);
+  if (task) {
+    return predictedRows(scorer, task, id, sequence, offset);
   }
   const work = {
     tokensPerBatch: options.tokensPerBatch,
@@ -378,22 +386,31 @@ function substitutionsOf(
   return [...all].filter((variant) => known(variant.edits[0].start));
 }
 
-/** What a classification head says: one row a sequence or a residue, with the probability as the score. */
-async function classRows(
-  { head, description }: LoadedHead,
+/** What a head says of a sequence: one row, or one a residue, with the probability or the value as the score. */
+async function predictedRows(
+  { models, head }: Scorer,
+  task: Classification | 'value',
   id: string,
   sequence: string,
   offset: number,
 ): Promise<Cell[][]> {
+  const predicted = head ? { predictions: await classesOf(head, sequence) } : await predictByModel(models[0], sequence);
+  if ('value' in predicted) {
+    return [[id, 'WT', rounded(predicted.value)]];
+  }
+  return predicted.predictions.map(({ label, probability }, i) =>
+    task === 'residues'
+      ? [id, i + offset, sequence[i], label, rounded(probability)]
+      : [id, label, rounded(probability)],
+  );
+}
+
+async function classesOf({ head, description }: LoadedHead, sequence: string): Promise<Prediction[]> {
   if (head.method !== 'fine-tune') {
     throw new Error('a classification head is a fine-tuned one');
   }
   const [predictions] = await classify(head, description.task!, description.classes!, [sequence]);
-  return predictions!.map(({ label, probability }, i) =>
-    description.task === 'residues'
-      ? [id, i + offset, sequence[i], label, rounded(probability)]
-      : [id, label, rounded(probability)],
-  );
+  return predictions;
 }
 
 /** A head's predictions, NaN where the models have no token for a variant. */

@@ -65,6 +65,7 @@ export const esm: CheckpointFamily = {
     tokenDropout: config.token_dropout,
     head: HEADLESS.test(config.architectures?.[0] ?? '') ? 'none' : 'esm',
     tied: config.tie_word_embeddings,
+    classifier: classifierOf(config),
   }),
 
   tensorsOf({ name, parts }) {
@@ -144,6 +145,18 @@ function plainName(name: string): string {
     .replace(/^esm\.encoder\.layer\.(\d+|\*)\.attention\.self\.(?=rotary_embeddings\.inv_freq$)/, 'esm.');
 }
 
+/** The head of Hugging Face's EsmForSequenceClassification and EsmForTokenClassification. */
+function classifierOf(config: ModelConfig & { id2label?: Record<string, string>; num_labels?: number }) {
+  const found = /For(Sequence|Token)Classification$/.exec(config.architectures?.[0] ?? '');
+  if (!found) {
+    return undefined;
+  }
+  const names = config.id2label ?? {};
+  const count = Object.keys(names).length || (config.num_labels ?? 2);
+  const labels = Array.from({ length: count }, (_, i) => names[i] ?? `LABEL_${i}`);
+  return { of: found[1].toLowerCase() as 'sequence' | 'token', labels };
+}
+
 /** Hugging Face's classes of models without a language-model head. */
 const HEADLESS = /(Model|ForSequenceClassification|ForTokenClassification)$/;
 
@@ -158,6 +171,9 @@ const MODEL: Record<string, string[]> = {
   'head.norm': ['lm_head.layer_norm'],
   'head.decoder': ['lm_head.decoder.weight'],
   'head.bias': ['lm_head.bias'],
+  'classifier.dense': ['classifier.dense'],
+  'classifier.output': ['classifier.out_proj'],
+  tokenClassifier: ['classifier'],
   contacts: ['esm.contact_head.regression'],
 };
 

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../../data/errors.js';
 import { writeFileAtomic } from '../../formats/atomicFile.js';
 import { AtomicFolder } from '../../formats/atomicFolder.js';
+import { openWeights } from '../../formats/openWeights.js';
 import { readSafetensors, type WritableTensor, writeSafetensors } from '../../formats/safetensors.js';
 import { loadModel, saveModel } from '../../model/files.js';
 import type { LanguageModel } from '../../model/model.js';
@@ -58,15 +59,26 @@ const USUAL: HeadNames = { weights: 'head.safetensors', model: 'model' };
 /** Other names: a head that replaces one lies beside it until `head.json` names the new one. */
 const REPLACING = /^(head-[0-9a-f]{12}\.safetensors|model-[0-9a-f]{12})$/;
 
-/** A digest of a model folder's configuration and weights. */
-export async function modelDigest(folder: string): Promise<string> {
+/** A digest of a model's configuration and weights. */
+export async function modelDigest(place: string): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of ['config.json', 'model.safetensors']) {
-    for await (const chunk of createReadStream(join(folder, name))) {
+  const config = join(place, 'config.json');
+  for (const path of [...(existsSync(config) ? [config] : []), ...(await weightFiles(place))]) {
+    for await (const chunk of createReadStream(path)) {
       hash.update(chunk as Uint8Array);
     }
   }
   return hash.digest('hex');
+}
+
+/** The files that hold a model's weights. */
+async function weightFiles(place: string): Promise<string[]> {
+  const weights = await openWeights(place);
+  try {
+    return [...new Set(weights.names.map((name) => weights.info(name)!.file))];
+  } finally {
+    weights.close();
+  }
 }
 
 /**
