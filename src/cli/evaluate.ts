@@ -57,7 +57,7 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
   const output = tableOutput(options);
   const { startEngine } = await import('../engines/index.js');
   const { loadModel, readModelConfig } = await import('../model/files.js');
-  const { checkAlphabet } = await import('../training/alphabet.js');
+  const { matchAlphabet } = await import('../training/alphabet.js');
   const { latestCheckpoint, readState } = await import('../training/checkpoint.js');
   const { evaluate, residueFrequencies } = await import('../training/evaluate.js');
   const { figuresOf } = await import('../training/metrics.js');
@@ -72,7 +72,7 @@ async function evaluateModel(options: EvaluateOptions): Promise<void> {
   const given = await openTrainingData(options, alphabet.name);
   const trained = run && (await openTrained(run, given));
   const store = given ?? trained ?? (await openStore(run!.data.folder));
-  checkAlphabet(alphabet, store);
+  matchAlphabet(alphabet, store);
   const engine = await startEngine(options.device, { threads: options.threads });
   const model = await loadModel(options.model);
   const frequencies = residueFrequencies(trained ?? store);

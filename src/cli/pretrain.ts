@@ -191,7 +191,7 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   const named = options.fasta ?? options.files ?? options.alignment;
   const fromFiles = options.data === undefined && named !== undefined;
   const opened = fromFiles ? undefined : await openTrainingData(options, options.alphabet);
-  const fresh = options.resume ? undefined : newRun(options, options.alphabet ?? opened?.alphabet.name);
+  const fresh = options.resume ? undefined : await newRun(options, options.alphabet ?? opened?.alphabet.name);
   const { startEngine } = await import('../engines/index.js');
   const { startTraining, resumeTraining, train } = await import('../training/run.js');
   const log = (line: string) => quiet || process.stderr.write(`${line}\n`);
@@ -290,13 +290,16 @@ function warnOfPieces({ state: { recipe } }: Training, { manifest, folder }: Tok
  * The configuration and recipe of a new run.
  * @param alphabet as the options or the data say; else that of the model that the options name, or `protein`
  */
-function newRun(options: PretrainOptions, alphabet?: AlphabetName): { config: ModelConfig; recipe: Recipe } {
+async function newRun(
+  options: PretrainOptions,
+  alphabet?: AlphabetName,
+): Promise<{ config: ModelConfig; recipe: Recipe }> {
   const { preset, causal, positions, length } = options;
   const attention = attentionFields(options);
   let config: ModelConfig;
   let changes: Partial<Recipe> = {};
   if (options.init !== undefined) {
-    config = initialConfig(options, options.init);
+    config = await initialConfig(options, options.init);
     const { alphabet: own = 'protein' } = config;
     if (alphabet !== undefined && own !== alphabet) {
       throw new UsageError(
@@ -368,13 +371,13 @@ async function initialModel({ init, seed }: PretrainOptions, config: ModelConfig
 const SHAPE = ['config', 'layers', 'hidden', 'heads', 'feedForward', 'positions'] as const;
 
 /** The configuration of the model that a run begins with, with the attention and length that the options give. */
-function initialConfig(options: PretrainOptions, init: string): ModelConfig {
+async function initialConfig(options: PretrainOptions, init: string): Promise<ModelConfig> {
   const given = SHAPE.find((name) => options[name] !== undefined);
   if (given) {
     throw new UsageError(`--init ${init} has its own shape; leave out --${kebab(given)}`);
   }
-  const path = join(init, 'config.json');
-  const { config } = readConfigFile(path);
+  const { readModelConfig } = await import('../model/files.js');
+  const { config } = await readModelConfig(init);
   const causal = options.causal ?? config.attention.causal;
   const attention = { ...changeAttention(config.attention, options), causal };
   return convertConfig(config, { attention, length: options.length });

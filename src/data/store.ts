@@ -77,7 +77,8 @@ export interface StoreManifest {
 export class TokenStore {
   readonly folder: string;
   readonly manifest: StoreManifest;
-  readonly alphabet: Alphabet;
+  /** The vocabulary that tokens are given in: the store's own, or what `readAs` said. */
+  alphabet: Alphabet;
   private readonly splits: Record<SplitName, StoreSplit>;
 
   constructor(folder: string, manifest: StoreManifest) {
@@ -97,6 +98,25 @@ export class TokenStore {
 
   split(name: SplitName): SequenceSource {
     return this.splits[name];
+  }
+
+  /**
+   * Gives tokens by the ids of another vocabulary from here on, of the same letters: one that it lacks becomes `<unk>`.
+   * @throws InputError where a standard letter has no token there
+   */
+  readAs(alphabet: Alphabet): void {
+    const own = new Alphabet(this.manifest.vocabulary);
+    const missing = [...own.residues].find((id) => alphabet.idOf(own.tokens[id]) === undefined);
+    if (missing !== undefined) {
+      throw new InputError(
+        `${this.folder}: the model's vocabulary has no token ${own.tokens[missing]}; give other data`,
+      );
+    }
+    this.alphabet = alphabet;
+    const ids = alphabet.array(own.size).map((_, id) => alphabet.idOf(own.tokens[id]) ?? alphabet.unk);
+    for (const split of Object.values(this.splits)) {
+      split.translation = { alphabet, ids };
+    }
   }
 
   /** Closes the files. */
@@ -129,6 +149,8 @@ export class TokenStore {
 
 class StoreSplit implements SequenceSource {
   readonly size: number;
+  /** Id of each token in the vocabulary that is asked for, where that is another. */
+  translation?: { alphabet: Alphabet; ids: Tokens };
   private readonly folder: string;
   private readonly manifest: SplitManifest;
   private readonly alphabet: Alphabet;
@@ -175,7 +197,8 @@ class StoreSplit implements SequenceSource {
       }
     }
     tokens[length + 1] = this.alphabet.eos;
-    return tokens;
+    const { translation } = this;
+    return translation ? translation.alphabet.array(length + 2).map((_, k) => translation.ids[tokens[k]]) : tokens;
   }
 
   name(i: number): string {

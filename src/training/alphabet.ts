@@ -2,8 +2,11 @@ import type { Alphabet } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import type { TokenStore } from '../data/store.js';
 
-/** @throws InputError where the ids of a store's tokens are not the model's */
-export function checkAlphabet(alphabet: Alphabet, store: TokenStore): void {
+/**
+ * Makes a store give the ids of a model's vocabulary.
+ * @throws InputError where its letters are others
+ */
+export function matchAlphabet(alphabet: Alphabet, store: TokenStore): void {
   const { name, tokens } = store.alphabet;
   if (alphabet.name !== name) {
     throw new InputError(
@@ -11,8 +14,7 @@ export function checkAlphabet(alphabet: Alphabet, store: TokenStore): void {
         'build the data with the --alphabet of the model, or give other data',
     );
   }
-  if (tokens.length === alphabet.size && tokens.every((token, id) => token === alphabet.tokens[id])) {
-    return;
+  if (tokens.length !== alphabet.size || tokens.some((token, id) => token !== alphabet.tokens[id])) {
+    store.readAs(alphabet);
   }
-  throw new InputError(`${store.folder}: its vocabulary is not the model's vocab.txt; give other data`);
 }

@@ -7,7 +7,7 @@ import type { TokenStore } from '../data/store.js';
 import { lockFolder } from '../formats/lock.js';
 import { type ModelConfig, maxLength } from '../model/config.js';
 import { createModel, type LanguageModel } from '../model/model.js';
-import { checkAlphabet } from './alphabet.js';
+import { matchAlphabet } from './alphabet.js';
 import {
   latestCheckpoint,
   listCheckpoints,
@@ -78,7 +78,7 @@ export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenS
     );
   }
   const begun = model ?? createModel(config, recipe.seed);
-  checkAlphabet(begun.alphabet, store);
+  matchAlphabet(begun.alphabet, store);
   const state: TrainingState = {
     step: 0,
     tokens: 0,
@@ -122,7 +122,7 @@ export async function train(
 ): Promise<TrainingResult> {
   const { state } = training;
   const cadence = { ...DEFAULT_CADENCE, ...options.cadence };
-  checkAlphabet(training.model.alphabet, store);
+  matchAlphabet(training.model.alphabet, store);
   const release = await lockFolder(run);
   try {
     checkStart(run, state, store);

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { RESIDUES } from '../../src/data/alphabet.js';
+import { Alphabet, RESIDUES } from '../../src/data/alphabet.js';
 import { type BuildOptions, buildStore } from '../../src/data/build.js';
 import { cacheStore } from '../../src/data/cache.js';
 import { DuplicateFinder } from '../../src/data/duplicates.js';
@@ -301,5 +301,19 @@ describe('cache', () => {
     await expect(cacheStore(input)).rejects.toThrow(InputError);
     await expect(cacheStore(join(folder, 'none'))).rejects.toThrow(/none: no such file/);
     expect(readdirSync(join(folder, 'cache', 'protein-lm', 'data'))).toEqual([]);
+  });
+});
+
+describe('readAs', () => {
+  test('gives the ids of another vocabulary, <unk> for letters that it lacks', async () => {
+    const store = await build('>a\nMKTXW\n', { validation: 0, test: 0 } as BuildOptions);
+    const other = new Alphabet(['<pad>', '<unk>', '<mask>', '<cls>', '<eos>', ...[...RESIDUES].reverse()]);
+    const split = store.split('train');
+    store.readAs(other);
+    expect([...split.tokens(0)]).toEqual([3, ...[...'MKT'].map((x) => other.idOf(x)), 1, other.idOf('W'), 4]);
+    expect(store.alphabet).toBe(other);
+    const lacking = new Alphabet(['<cls>', '<pad>', '<eos>', '<unk>', '<mask>', ...'ACGT']);
+    expect(() => store.readAs(lacking)).toThrow("the model's vocabulary has no token L");
+    store.close();
   });
 });
