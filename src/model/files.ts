@@ -220,17 +220,17 @@ export async function saveModel(model: LanguageModel, folder: string): Promise<v
 }
 
 /** Fields that are floats to Python's readers, which tell 0 from 0.0. */
-const FLOATS = [
+const FLOAT_FIELDS = [
   'hidden_dropout_prob',
   'attention_probs_dropout_prob',
   'dropout_prob',
   'classifier_dropout',
   'layer_norm_eps',
+  'norm_eps',
+  'initializer_range',
+  'rope_theta',
 ];
-const WHOLE_FLOATS = new RegExp(
-  `^( {2}"(?:${[...FLOATS, 'norm_eps', 'initializer_range', 'rope_theta'].join('|')})": -?\\d+)(,?)$`,
-  'gm',
-);
+const WHOLE_FLOATS = new RegExp(`^( {2}"(?:${FLOAT_FIELDS.join('|')})": -?\\d+)(,?)$`, 'gm');
 
 function configText(fields: Record<string, unknown>): string {
   return `${JSON.stringify(fields, null, 2).replace(WHOLE_FLOATS, '$1.0$2')}\n`;
