@@ -75,10 +75,19 @@ export function readFloats(path: string, file: number, type: ElementType, from: 
     return;
   }
   const size = ELEMENT_BYTES[type];
-  for (let done = 0; done < into.length; done += PIECE / size) {
-    const bytes = new Uint8Array(Math.min(PIECE, (into.length - done) * size));
+  const most = PIECE / size;
+  const buffer = new Uint8Array(Math.min(PIECE, into.length * size));
+  for (let done = 0; done < into.length; done += most) {
+    const values = into.subarray(done, done + most);
+    const bytes = buffer.subarray(0, values.length * size);
     readFully(path, file, bytes, from + done * size);
-    into.set(decodeElements(bytes, type), done);
+    if (type === 'F16') {
+      halfToFloat(new Uint16Array(buffer.buffer, 0, values.length), values);
+    } else if (type === 'BF16') {
+      bfloatToFloat(new Uint16Array(buffer.buffer, 0, values.length), values);
+    } else {
+      values.set(decodeElements(bytes.slice(), type));
+    }
   }
 }
 
@@ -86,13 +95,12 @@ export function readFloats(path: string, file: number, type: ElementType, from: 
 let table: Float32Array | undefined;
 
 /** IEEE 754 binary16 to binary32, exactly. */
-function halfToFloat(halves: Uint16Array): Float32Array {
+function halfToFloat(halves: Uint16Array, into: Float32Array = new Float32Array(halves.length)): Float32Array {
   table ??= Float32Array.from({ length: 2 ** 16 }, (_, bits) => halfValue(bits));
-  const result = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
-    result[i] = table[halves[i]];
+    into[i] = table[halves[i]];
   }
-  return result;
+  return into;
 }
 
 function halfValue(bits: number): number {
@@ -109,10 +117,10 @@ function halfValue(bits: number): number {
 }
 
 /** bfloat16, the upper half of a binary32, to binary32. */
-function bfloatToFloat(halves: Uint16Array): Float32Array {
-  const bits = new Uint32Array(halves.length);
+function bfloatToFloat(halves: Uint16Array, into: Float32Array = new Float32Array(halves.length)): Float32Array {
+  const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
   for (let i = 0; i < halves.length; i++) {
     bits[i] = halves[i] << 16;
   }
-  return new Float32Array(bits.buffer);
+  return into;
 }
