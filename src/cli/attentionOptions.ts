@@ -77,13 +77,3 @@ export function attentionFields(options: AttentionOptions): Partial<AttentionCon
   const fields = Object.keys(attentionOptions()).map((name) => [name, given[attributeOf(name)]]);
   return Object.fromEntries([['kind', options.attention], ...fields].filter(([, value]) => value !== undefined));
 }
-
-/**
- * An attention with what the options give: its other fields stay where its kind does, and are left to the defaults of
- * the new kind where it does not.
- */
-export function changeAttention(attention: AttentionConfig, options: AttentionOptions): Partial<AttentionConfig> {
-  const fields = attentionFields(options);
-  const same = fields.kind === undefined || fields.kind === attention.kind;
-  return same ? { ...attention, ...fields } : { causal: attention.causal, ...fields };
-}

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../data/errors.js';
 import { completeAttention } from '../model/attention/index.js';
+import { changeAttention } from '../model/attention/options.js';
 import {
   type AttentionOptions,
   addAttentionOptions,
   attentionFields,
-  changeAttention,
   checkAttentionOptions,
 } from './attentionOptions.js';
 import { UsageError } from './errors.js';
@@ -52,7 +52,7 @@ async function convert(options: ConvertOptions): Promise<void> {
   const engine = await startEngine('auto');
   try {
     const model = await loadModel(from);
-    const attention = given ? changeAttention(model.config.attention, options) : undefined;
+    const attention = given ? changeAttention(model.config.attention, attentionFields(options)) : undefined;
     if (attention) {
       checkAttentionOptions(options, completeAttention(attention));
     }

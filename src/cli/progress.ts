@@ -141,7 +141,7 @@ export function createProgress(options: ProgressOptions): Progress {
 }
 
 /** 1234567 -> `1,234,567`. */
-function count(value: number): string {
+export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 

@@ -23,4 +23,6 @@ export {
   type TrainingLine,
   trainingReport,
 } from './reports.js';
+export { runReport } from './runReport.js';
+export { type TableReportOptions, tableReport } from './tableReport.js';
 export { writeReport } from './write.js';

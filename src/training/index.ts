@@ -4,6 +4,7 @@ export type { ComparisonResults, ComparisonRow, CurvePoint, Spread } from './com
 export { type Evaluation, type EvaluationOptions, evaluate, residueFrequencies } from './evaluate.js';
 export { type Loop, type Observer, type Progress, runLoop } from './loop.js';
 export { type Figures, figuresOf, type MetricsLine, MetricsLog, type Tally } from './metrics.js';
+export { initialModel, type NewRun, type NewRunOptions, newRun } from './newRun.js';
 export { Optimizer } from './optimizer.js';
 export {
   type Budget,

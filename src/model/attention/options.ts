@@ -83,3 +83,12 @@ function needOf(option: AttentionOption, value: unknown): string | undefined {
     }
   }
 }
+
+/** An attention with other fields: where its kind changes, those left out are left to the defaults of the new kind. */
+export function changeAttention(
+  attention: AttentionConfig,
+  fields: Partial<AttentionConfig>,
+): Partial<AttentionConfig> {
+  const same = fields.kind === undefined || fields.kind === attention.kind;
+  return same ? { ...attention, ...fields } : { causal: attention.causal, ...fields };
+}
