@@ -2,11 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, extname } from 'node:path';
 import { table } from 'arquero';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Tokens } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
-import type { ProteinRecord } from '../data/proteins.js';
-import type { AttentionTile } from '../interpret/attentionMaps.js';
-import type { LanguageModel } from '../model/model.js';
 import { UsageError } from './errors.js';
 import { fitting, indexList, oneModelOption, openModel, readAllSequences } from './interpretOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
@@ -102,6 +98,7 @@ async function attention(fasta: string | undefined, options: AttentionOptions): 
   if (extension === '.npy' && records.length > 1) {
     throw new InputError(`${fasta} has ${records.length} sequences, an .npy holds one: use .npz or .safetensors`);
   }
+  const { pairColumns, writeMapArrays, writeMapTable } = await import('../interpret/mapExport.js');
   const { model, stop } = await openModel(options.model, options);
   checkChoice('layers', options.layers, model.config.num_hidden_layers);
   checkChoice('heads', options.heads, model.config.num_attention_heads);
@@ -113,11 +110,12 @@ async function attention(fasta: string | undefined, options: AttentionOptions): 
     quiet: options.quiet,
   });
   if (pairs) {
-    await pairs.write(await pairTable(model, records, options, progress.update));
+    const chosen = { count: options.top!, separation: options.minSeparation };
+    await pairs.write(table(await pairColumns(model, records, chosen, options, progress.update)));
   } else if (extension === '.csv') {
-    await writeCsv(model, records, options, progress.update);
+    await writeMapTable(options.out!, model, records, options, progress.update);
   } else {
-    await writeArrays(model, records, options, progress.update);
+    await writeMapArrays(options.out!, model, records, options, progress.update);
   }
   progress.end();
   await stop();
@@ -128,159 +126,6 @@ function checkChoice(name: string, chosen: number[] | undefined, count: number):
   if (beyond !== undefined) {
     throw new InputError(`--${name} ${beyond + 1}: the model has ${name} 1 to ${count}`);
   }
-}
-
-/** The row tiles of one protein's maps, whichever of them are asked for. */
-async function* tilesOf(
-  model: LanguageModel,
-  tokens: Tokens,
-  options: AttentionOptions,
-): AsyncGenerator<AttentionTile> {
-  const { attentionMaps, attentionRollout } = await import('../interpret/attentionMaps.js');
-  if (!options.rollout) {
-    yield* attentionMaps(model, tokens, options);
-    return;
-  }
-  yield { layer: 'mean', head: 'mean', from: 0, values: await attentionRollout(model, tokens, options.layers) };
-}
-
-/** The rows and columns of the residues only, where --residues asks for it. */
-function crop(tile: AttentionTile, length: number, options: AttentionOptions): AttentionTile {
-  if (!options.residues) {
-    return tile;
-  }
-  const { from, values } = tile;
-  const rows = values.length / length;
-  const first = Math.max(from, 1);
-  const last = Math.min(from + rows, length - 1);
-  const inner = new Float32Array(Math.max(0, last - first) * (length - 2));
-  for (let row = first; row < last; row++) {
-    const start = (row - from) * length;
-    inner.set(values.subarray(start + 1, start + length - 1), (row - first) * (length - 2));
-  }
-  return { ...tile, from: first - 1, values: inner };
-}
-
-async function labels(model: LanguageModel, options: AttentionOptions) {
-  const { mapLabels } = await import('../interpret/attentionMaps.js');
-  if (options.rollout) {
-    return { layers: ['mean' as const], heads: ['mean' as const] };
-  }
-  return mapLabels(model, options);
-}
-
-function fromOne(index: number | 'mean'): number | 'mean' {
-  return index === 'mean' ? index : index + 1;
-}
-
-async function writeArrays(
-  model: LanguageModel,
-  records: ProteinRecord[],
-  options: AttentionOptions,
-  report: (done: number) => void,
-): Promise<void> {
-  const { createArrayFile } = await import('../formats/arrayFile.js');
-  const { layers, heads } = await labels(model, options);
-  const side = (record: ProteinRecord) => record.sequence.length + (options.residues ? 0 : 2);
-  const file = await createArrayFile(
-    options.out!,
-    records.map((record) => ({
-      name: record.id,
-      shape: [layers.length, heads.length, side(record), side(record)],
-    })),
-    {
-      ids: records.map(({ id }) => id),
-      sequences: JSON.stringify(Object.fromEntries(records.map(({ id, sequence }) => [id, sequence]))),
-      layers: JSON.stringify(layers.map(fromOne)),
-      heads: JSON.stringify(heads.map(fromOne)),
-      tokens: options.residues ? 'residues' : 'all',
-      map: options.rollout ? 'rollout' : 'attention',
-    },
-  );
-  try {
-    for (const [index, { sequence }] of records.entries()) {
-      const tokens = model.alphabet.encode(sequence);
-      for await (const tile of tilesOf(model, tokens, options)) {
-        const { values } = crop(tile, tokens.length, options);
-        if (values.length > 0) {
-          await file.write(values);
-        }
-      }
-      report(index + 1);
-    }
-    await file.close();
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
-}
-
-/** One row a pair of tokens; token 0 is <cls>, residues count from 1. */
-async function writeCsv(
-  model: LanguageModel,
-  records: ProteinRecord[],
-  options: AttentionOptions,
-  report: (done: number) => void,
-): Promise<void> {
-  const { AtomicFile } = await import('../formats/atomicFile.js');
-  const file = await AtomicFile.create(options.out!);
-  try {
-    await file.write('sequence_id,layer,head,query,key,attention\n');
-    for (const [index, { id, sequence }] of records.entries()) {
-      const tokens = model.alphabet.encode(sequence);
-      const name = /[",\n]/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
-      const shift = options.residues ? 1 : 0;
-      for await (const tile of tilesOf(model, tokens, options)) {
-        const { layer, head, from, values } = crop(tile, tokens.length, options);
-        const width = tokens.length - 2 * shift;
-        const prefix = `${name},${fromOne(layer)},${fromOne(head)}`;
-        for (let row = 0; row * width < values.length; row++) {
-          const lines: string[] = [];
-          for (let key = 0; key < width; key++) {
-            const value = Number(values[row * width + key].toPrecision(7));
-            lines.push(`${prefix},${from + row + shift},${key + shift},${value}\n`);
-          }
-          await file.write(lines.join(''));
-        }
-      }
-      report(index + 1);
-    }
-    await file.commit();
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
-}
-
-async function pairTable(
-  model: LanguageModel,
-  records: ProteinRecord[],
-  options: AttentionOptions,
-  report: (done: number) => void,
-) {
-  const { strongestPairs } = await import('../interpret/pairs.js');
-  const rows: { id: string; sequence: string; pair: import('../interpret/pairs.js').AttentionPair }[] = [];
-  for (const [index, { id, sequence }] of records.entries()) {
-    const tokens = model.alphabet.encode(sequence);
-    const strongest = await strongestPairs(tilesOf(model, tokens, options), tokens.length, {
-      count: options.top!,
-      separation: options.minSeparation,
-    });
-    for (const pair of strongest) {
-      rows.push({ id, sequence, pair });
-    }
-    report(index + 1);
-  }
-  return table({
-    sequence_id: rows.map(({ id }) => id),
-    layer: rows.map(({ pair }) => fromOne(pair.layer)),
-    head: rows.map(({ pair }) => fromOne(pair.head)),
-    query: rows.map(({ pair }) => pair.query),
-    query_residue: rows.map(({ sequence, pair }) => sequence[pair.query - 1]),
-    key: rows.map(({ pair }) => pair.key),
-    key_residue: rows.map(({ sequence, pair }) => sequence[pair.key - 1]),
-    attention: rows.map(({ pair }) => Number(pair.attention.toPrecision(7))),
-  });
 }
 
 async function approximation(fasta: string | undefined, options: AttentionOptions): Promise<void> {

@@ -1,24 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve, sep } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { table } from 'arquero';
 import { Command } from 'commander';
-import { append } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
-import type { ProteinRecord } from '../data/proteins.js';
-import type { ContactHead, ContactPrecision, KnownContacts } from '../interpret/contacts.js';
+import type { ContactHead, ContactPrecision } from '../interpret/contacts.js';
+import type { ContactRow } from '../interpret/contactTable.js';
 import type { LanguageModel } from '../model/model.js';
-import type { Chain } from '../structures/structure.js';
-import { printWarnings } from './data.js';
+import { type ContactInput, readContactInputs } from './contactInputs.js';
 import { UsageError } from './errors.js';
-import {
-  addChainOptions,
-  type ChainOptions,
-  fitting,
-  oneModelOption,
-  openModel,
-  readAllSequences,
-  structureOptions,
-} from './interpretOptions.js';
+import { addChainOptions, type ChainOptions, fitting, oneModelOption, openModel } from './interpretOptions.js';
 import { modelAlphabet } from './modelAlphabet.js';
 import { addCommonOptions, addExamples, type CommonOptions, givenFlags, number, wholeNumber } from './options.js';
 import { addOutputOptions, type OutputOptions, tableOutput } from './output.js';
@@ -37,13 +27,6 @@ interface ContactOptions extends CommonOptions, OutputOptions, ChainOptions {
 
 /** Options that choose the pairs of the table. */
 const PAIRS = ['top', 'all', 'minSeparation'];
-
-/** Ends of the names of structure files. */
-const STRUCTURE = /\.(pdb\d*|ent|pdbx|cif|mmcif|bcif)(\.gz)?$/i;
-
-interface Protein extends ProteinRecord {
-  known?: KnownContacts & { chain: Chain };
-}
 
 /** `protein-lm contacts`: residues in contact, from attention. */
 export function contactsCommand(): Command {
@@ -99,7 +82,7 @@ async function contacts(inputs: string[], options: ContactOptions, command: Comm
   }
   const output = tableOutput(options);
   await modelAlphabet([options.model], 'contacts', ['protein']);
-  const proteins = await readInputs(inputs, options);
+  const proteins = await readContactInputs(inputs, options);
   const headPath = options.head ?? join(options.model, 'contact_head.json');
   const judged = proteins.filter(({ known }) => known);
   if (options.fit && judged.length < proteins.length) {
@@ -119,61 +102,9 @@ async function contacts(inputs: string[], options: ContactOptions, command: Comm
   await stop();
 }
 
-async function readInputs(inputs: string[], options: ContactOptions): Promise<Protein[]> {
-  const { contactPairs, isStructureFile, readChain } = await import('../structures/structure.js');
-  const { Warnings } = await import('../data/warnings.js');
-  const structures = new Set(inputs.filter(isStructureFile));
-  const names = shortNames([...structures].map(stem));
-  const warnings = new Warnings();
-  const proteins: Protein[] = [];
-  for (const path of inputs) {
-    if (structures.has(path)) {
-      const chain = readChain(path, options.chain, { ...structureOptions(options), warnings });
-      const { sequence, residues } = chain;
-      const unresolved = new Set([...residues.keys()].filter((i) => residues[i].position === undefined));
-      const known = { sequence, contacts: contactPairs(chain), unresolved, chain };
-      const id = `${names.get(stem(path))}_${chain.id}`;
-      proteins.push({ id, description: id, sequence, file: path, line: 1, known });
-    } else {
-      append(proteins, await readAllSequences(path));
-    }
-  }
-  printWarnings(warnings);
-  const files = new Map<string, string>();
-  for (const { id, file } of proteins) {
-    const other = files.get(id);
-    if (other !== undefined) {
-      throw new InputError(`${file}: ${id} is in ${other} as well; give one of them`);
-    }
-    files.set(id, file);
-  }
-  return proteins;
-}
-
-/** The whole path of a structure, without extension. */
-function stem(path: string): string {
-  return resolve(path).replace(STRUCTURE, '');
-}
-
-/** The last part of each path; where several have the same, with as many folders before it as tell them apart. */
-function shortNames(paths: string[]): Map<string, string> {
-  const names = new Map<string, string>();
-  let alike = [...new Set(paths)];
-  for (let parts = 1; alike.length > 0; parts++) {
-    const counts = new Map<string, number>();
-    for (const path of alike) {
-      const name = path.split(sep).slice(-parts).join('/');
-      names.set(path, name);
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
-    alike = alike.filter((path) => counts.get(names.get(path)!)! > 1);
-  }
-  return names;
-}
-
 async function fitHead(
   model: LanguageModel,
-  proteins: Protein[],
+  proteins: ContactInput[],
   path: string,
   options: ContactOptions,
 ): Promise<void> {
@@ -212,16 +143,9 @@ async function fitHead(
 
 async function openHead(model: LanguageModel, path: string, options: ContactOptions): Promise<ContactHead> {
   const { contactHeadOf } = await import('../interpret/contacts.js');
+  const { readContactHead } = await import('../interpret/contactTable.js');
   if (existsSync(path)) {
-    try {
-      const { weights, bias } = JSON.parse(readFileSync(path, 'utf8'));
-      if (Array.isArray(weights) && [...weights, bias].every(Number.isFinite)) {
-        return { weights: Float32Array.from(weights), bias };
-      }
-    } catch {
-      // Not JSON: said below.
-    }
-    throw new InputError(`${path}: not a contact head: write it with protein-lm contacts --fit`);
+    return readContactHead(path);
   }
   if (options.head !== undefined) {
     throw new InputError(`${path}: no such file: write it with protein-lm contacts --fit STRUCTURES --head ${path}`);
@@ -238,18 +162,19 @@ async function openHead(model: LanguageModel, path: string, options: ContactOpti
 async function predict(
   model: LanguageModel,
   head: ContactHead,
-  proteins: Protein[],
+  proteins: ContactInput[],
   output: ReturnType<typeof tableOutput>,
   options: ContactOptions,
 ): Promise<void> {
   const { contactPrecision, predictContacts, topContacts } = await import('../interpret/contacts.js');
+  const { contactColumns } = await import('../interpret/contactTable.js');
   const progress = createProgress({
     label: 'contacts',
     total: proteins.length,
     unit: 'proteins',
     quiet: options.quiet,
   });
-  const rows: { protein: Protein; i: number; j: number; probability: number }[] = [];
+  const rows: ContactRow[] = [];
   const precisions: (ContactPrecision & { id: string })[] = [];
   for (const [index, protein] of proteins.entries()) {
     const { id, sequence, known } = protein;
@@ -280,33 +205,7 @@ async function predict(
     );
     return;
   }
-  const contactsOf = new Map(
-    proteins.map((protein) => [
-      protein,
-      new Set(protein.known?.contacts.map(([i, j]) => i * protein.sequence.length + j)),
-    ]),
-  );
-  await output.write(
-    table({
-      sequence_id: rows.map(({ protein }) => protein.id),
-      i: rows.map(({ i }) => i + 1),
-      j: rows.map(({ j }) => j + 1),
-      residue_i: rows.map(({ protein, i }) => protein.sequence[i]),
-      residue_j: rows.map(({ protein, j }) => protein.sequence[j]),
-      probability: rows.map(({ probability }) => rounded(probability)),
-      ...(proteins.some(({ known }) => known)
-        ? {
-            number_i: rows.map(({ protein, i }) => protein.known?.chain.residues[i].number || null),
-            number_j: rows.map(({ protein, j }) => protein.known?.chain.residues[j].number || null),
-            contact: rows.map(({ protein, i, j }) =>
-              protein.known && !isUnresolved(protein.known, i, j)
-                ? Number(contactsOf.get(protein)!.has(i * protein.sequence.length + j))
-                : null,
-            ),
-          }
-        : {}),
-    }),
-  );
+  await output.write(table(contactColumns(rows)));
   if (options.quiet) {
     return;
   }
@@ -315,11 +214,6 @@ async function predict(
       process.stderr.write(`${id}: precision at L for |i - j| >= ${separation}: ${precision.toFixed(3)}\n`);
     }
   }
-}
-
-/** Whether a pair's contact is not known, since a residue of it was not resolved. */
-function isUnresolved({ unresolved }: KnownContacts, i: number, j: number): boolean {
-  return unresolved !== undefined && (unresolved.has(i) || unresolved.has(j));
 }
 
 function rounded(value: number): number | null {

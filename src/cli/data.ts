@@ -1,36 +1,24 @@
-import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { from } from 'arquero';
-import { Command, Option } from 'commander';
-import { ALPHABET_NAMES, type AlphabetName, UNITS } from '../data/alphabet.js';
-import { buildStore, type SplitOptions } from '../data/build.js';
-import type { FileSource } from '../data/byteStream.js';
+import { Command } from 'commander';
+import { type AlphabetName, UNITS } from '../data/alphabet.js';
+import { buildStore } from '../data/build.js';
 import { InputError } from '../data/errors.js';
-import type { InvalidLetters } from '../data/letters.js';
-import {
-  type FastaStatistics,
-  fastaStatistics,
-  LENGTHS,
-  type SequenceStatistics,
-  storeStatistics,
-} from '../data/statistics.js';
-import { holdsStore, openStore, SPLITS, type SplitName, type StoreManifest } from '../data/store.js';
+import { SPLITS, type StoreManifest } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
-import { writeFileAtomic } from '../formats/atomicFile.js';
+import { addDataOptions, alphabetOption, type DataOptions, splitOptions } from './dataOptions.js';
+import { byteProgress, columns, count, printWarnings } from './dataOutput.js';
+import { statsCommand } from './dataStats.js';
 import { UsageError } from './errors.js';
-import { addCommonOptions, addExamples, type CommonOptions, number, wholeNumber } from './options.js';
-import { type OutputOptions, tableOutput } from './output.js';
-import { createProgress } from './progress.js';
+import { addCommonOptions, addExamples, type CommonOptions, number } from './options.js';
 
-const LINES = ['--lines', 'bytes: each line is a sequence, instead of each file'] as const;
-
-/** `protein-lm data`: `build`, `stats` and `cache`. */
+/** `protein-lm data`: `build`, `stats`, `verify` and `cache`. */
 export function dataCommand(): Command {
   const command = new Command('data')
     .description('Turn FASTA files, or files of any kind as bytes, into training data, and look at both.')
     .helpCommand(false)
     .addCommand(buildCommand())
     .addCommand(statsCommand())
+    .addCommand(verifyCommand())
     .addCommand(cacheCommand());
   return addExamples(
     command,
@@ -38,119 +26,6 @@ export function dataCommand(): Command {
     'protein-lm data build proteins.fasta.gz --out proteins.tokens',
     'protein-lm data cache --prune 30',
   );
-}
-
-/** The options that say how files become training data, for every command that does it. */
-export interface DataOptions {
-  cut?: number;
-  lines?: boolean;
-  validationFraction?: number;
-  testFraction?: number;
-  holdout?: string[];
-  clusters?: string;
-  clusterWeights?: boolean;
-  unaligned?: boolean;
-  invalid: InvalidLetters;
-  nucleotides?: boolean;
-  strict?: boolean;
-}
-
-/** Adds the options of `DataOptions`. */
-export function addDataOptions(command: Command): Command {
-  const fraction = number(0, 1);
-  return command
-    .option('--validation-fraction <x>', 'share of the sequences for validation, by hash (default: 0.05)', fraction)
-    .option('--test-fraction <x>', 'share of the sequences for test, by hash (default: 0.05)', fraction)
-    .option(
-      '--holdout <names...>',
-      'identifiers, families (a.4.5, OX=9606), files of them or of clusters, kept out as the ood split',
-    )
-    .option(
-      '--clusters <file>',
-      "clusters of the sequences (MMseqs2's _cluster.tsv, CD-HIT's .clstr): splits and --holdout take them whole",
-    )
-    .option(
-      '--cluster-weights',
-      'with --clusters: training draws one member of each cluster an epoch (weight 1 / size)',
-    )
-    .addOption(
-      new Option(
-        '--invalid <what>',
-        'letters outside the alphabet: stop, leave the sequence out, or take them as <unk>',
-      )
-        .choices(['error', 'skip', 'unknown'])
-        .default('error'),
-    )
-    .option('--unaligned', 'read the rows of an alignment (A3M, A2M, Stockholm) as proteins, without gaps')
-    .option('--nucleotides', 'read sequences that look like DNA or RNA as amino acids all the same')
-    .option(
-      '--cut <n>',
-      'letters that longer sequences are cut after (default: 16384 for nucleotides and bytes, proteins stay whole)',
-      wholeNumber(16, 2 ** 28),
-    )
-    .option(...LINES)
-    .option('--strict', 'make every warning about the input an error');
-}
-
-/** `--alphabet`. */
-export function alphabetOption(): Option {
-  return new Option(
-    '--alphabet <name>',
-    'what a letter is: an amino acid, a base of DNA or RNA, or a byte of files of any kind (default: protein)',
-  ).choices(ALPHABET_NAMES);
-}
-
-/** The flags of `DataOptions` that ask for something: `--invalid error`, which is the default, does not. */
-export function givenDataOptions(options: DataOptions): string[] {
-  const { cut, lines, validationFraction, testFraction, holdout, clusters, clusterWeights } = options;
-  const { invalid, nucleotides, unaligned, strict } = options;
-  const values = {
-    '--validation-fraction': validationFraction,
-    '--test-fraction': testFraction,
-    '--holdout': holdout,
-    '--clusters': clusters,
-    '--cluster-weights': clusterWeights,
-    '--invalid': invalid === 'error' ? undefined : invalid,
-    '--nucleotides': nucleotides,
-    '--unaligned': unaligned,
-    '--cut': cut,
-    '--lines': lines,
-    '--strict': strict,
-  };
-  return Object.entries(values).flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
-}
-
-/**
- * `DataOptions` as `buildStore` and `cacheStore` take them.
- * @throws UsageError for an option that the alphabet has no use for
- */
-export function splitOptions(options: DataOptions, alphabet: AlphabetName = 'protein'): SplitOptions {
-  const { validationFraction: validation, testFraction: test, holdout, clusters, clusterWeights } = options;
-  const { invalid, nucleotides, unaligned, cut, lines } = options;
-  if (clusterWeights && clusters === undefined) {
-    throw new UsageError('--cluster-weights needs --clusters FILE');
-  }
-  if (clusters !== undefined && alphabet === 'bytes') {
-    throw new UsageError('--clusters is about sequences; leave it out with --alphabet bytes');
-  }
-  if (lines && alphabet !== 'bytes') {
-    throw new UsageError('--lines is for --alphabet bytes; FASTA has records');
-  }
-  if (nucleotides && alphabet !== 'protein') {
-    throw new UsageError(`--nucleotides is about proteins; leave it out with --alphabet ${alphabet}`);
-  }
-  return {
-    fractions: { validation, test },
-    holdout,
-    clusters,
-    clusterWeights,
-    alphabet,
-    invalid,
-    nucleotides,
-    unaligned,
-    cut,
-    lines,
-  };
 }
 
 interface BuildOptions extends DataOptions, CommonOptions {
@@ -219,137 +94,24 @@ async function build(sources: string[], options: BuildOptions): Promise<void> {
   process.stdout.write(columns(['split', 'sequences', `${unit}s`, 'longest'], rows));
 }
 
-interface StatsOptions extends CommonOptions, Pick<OutputOptions, 'out'> {
-  alphabet?: AlphabetName;
-  lines?: boolean;
-  json?: boolean;
-}
-
-function statsCommand(): Command {
-  const command = new Command('stats')
-    .description('Count sequences, lengths, residues and unusual letters of FASTA files, or of what data build wrote.')
-    .argument(
-      '<input...>',
-      'FASTA files (plain or gzip, - for standard input), with --alphabet bytes files and folders of any kind; or one ' +
-        'folder of data build',
-    )
-    .addOption(alphabetOption())
-    .option(...LINES)
-    .option('--json', 'print JSON')
-    .option('--out <file>', 'write to this file (.json, .csv, .tsv or .arrow) instead of standard output')
-    .action(stats);
+function verifyCommand(): Command {
+  const command = new Command('verify')
+    .description('Compare the files that data build wrote with their checksums: a disk may lose bits in silence.')
+    .argument('<folder...>', 'folders of data build')
+    .action(verify);
   addCommonOptions(command);
-  return addExamples(
-    command,
-    'protein-lm data stats proteins.fasta.gz',
-    'protein-lm data stats proteins.tokens --json',
-    'protein-lm data stats --alphabet nucleotide genome.fna.gz',
-    'protein-lm data stats --alphabet bytes books/',
-  );
+  return addExamples(command, 'protein-lm data verify proteins.tokens');
 }
 
-async function stats(inputs: string[], options: StatsOptions): Promise<void> {
-  const output = options.out === undefined || options.out === '-' ? undefined : tableOutput(options);
-  const found = (await isStore(inputs, options)) ? await statsOfStore(inputs[0]) : await statsOfFiles(inputs, options);
-  const json = `${JSON.stringify(found, null, 2)}\n`;
-  if (output?.format === 'json') {
-    await writeFileAtomic(options.out!, json);
-  } else if (output) {
-    await output.write(from(longRows(found)));
-  } else {
-    process.stdout.write(options.json ? json : tables(found));
+async function verify(folders: string[], { quiet }: CommonOptions): Promise<void> {
+  const { openStore } = await import('../data/store.js');
+  for (const folder of folders) {
+    const store = await openStore(folder);
+    await store.verify().finally(() => store.close());
+    if (!quiet) {
+      process.stderr.write(`${folder}: every file is as it was written\n`);
+    }
   }
-}
-
-/** Statistics of FASTA files, or of the splits of a store. */
-type Found = FastaStatistics | { splits: Record<SplitName, SequenceStatistics> };
-
-async function isStore(inputs: string[], { alphabet }: StatsOptions): Promise<boolean> {
-  const [folder, ...others] = inputs;
-  if (folder === undefined || others.length > 0 || folder === '-') {
-    return false;
-  }
-  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) {
-    return false;
-  }
-  // A folder may as well be of bytes, with a manifest.json of somebody else's among its files.
-  return alphabet !== 'bytes' || holdsStore(folder);
-}
-
-async function statsOfFiles(inputs: FileSource[], { alphabet, lines, quiet }: StatsOptions): Promise<Found> {
-  const warnings = new Warnings();
-  const bar = byteProgress('reading', quiet);
-  let bytes = 0;
-  const statistics = await fastaStatistics(inputs, {
-    alphabet,
-    lines,
-    warnings,
-    onBytes: (done) => {
-      bytes = done;
-    },
-    onSequences: (sequences) => bar.update(bytes, undefined, sequences),
-  }).finally(() => bar.end());
-  printWarnings(warnings);
-  return statistics;
-}
-
-async function statsOfStore(folder: string): Promise<Found> {
-  const store = await openStore(folder);
-  try {
-    return { splits: storeStatistics(store) };
-  } finally {
-    store.close();
-  }
-}
-
-/** A row a number, for files that other programs read. */
-function longRows(found: Found): { split: string; statistic: string; name: string; value: number }[] {
-  const items = 'splits' in found ? Object.entries(found.splits) : [['all', found] as const];
-  return items.flatMap(([split, statistics]) => {
-    const { length, composition, unusual, ...counts } = statistics;
-    const row = (statistic: string, name: string, value: number) => ({ split, statistic, name, value });
-    return [
-      ...Object.entries(counts).map(([name, value]) => row('count', name, value)),
-      ...Object.entries(length).map(([name, value]) => row('length', name, value)),
-      ...Object.entries(composition).map(([letter, { count }]) => row('residues', letter, count)),
-      ...Object.entries(composition).map(([letter, { fraction }]) => row('fraction', letter, fraction)),
-      ...Object.entries(unusual).map(([letter, { count }]) => row('unusual', letter, count)),
-    ];
-  });
-}
-
-/** Tables to read. */
-function tables(found: Found): string {
-  if ('splits' in found) {
-    const { splits } = found;
-    const rows = SPLITS.map((split) => [split, count(splits[split].sequences), count(splits[split].residues)]);
-    const filled = SPLITS.filter((split) => splits[split].sequences > 0);
-    const details = describe(filled.map((split) => [split, splits[split]]));
-    return [columns(['split', 'sequences', 'residues'], rows), ...details].join('\n');
-  }
-  const { length, composition, unusual, ...counts } = found;
-  const rows = Object.entries(counts).map(([name, value]) => [words(name), count(value)]);
-  return [columns(['', 'count'], rows), ...describe([['', found]])].join('\n');
-}
-
-/** Tables of lengths, composition and unusual letters; a column for each of `items`. */
-function describe(items: [name: string, statistics: SequenceStatistics][]): string[] {
-  const names = items.map(([name]) => name || 'residues');
-  const lengths = LENGTHS.map((name) => [name, ...items.map(([, { length }]) => count(length[name]))]);
-  const composition = Object.keys(items[0][1].composition).map((letter) => [
-    letter,
-    ...items.map(([, statistics]) => `${(100 * statistics.composition[letter].fraction).toFixed(2)} %`),
-  ]);
-  const letters = [...new Set(items.flatMap(([, { unusual }]) => Object.keys(unusual)))];
-  const unusual = letters.map((letter) => [
-    /^[\x21-\x7e]+$/.test(letter) ? letter : JSON.stringify(letter),
-    ...items.map(([, statistics]) => count(statistics.unusual[letter]?.count ?? 0)),
-  ]);
-  return [
-    columns(['length', ...names], lengths),
-    columns(['residue', ...names.map((name) => (name === 'residues' ? 'share' : name))], composition),
-    unusual.length === 0 ? 'no unusual letters\n' : columns(['unusual letter', ...names], unusual),
-  ];
 }
 
 interface CacheOptions extends CommonOptions {
@@ -401,40 +163,4 @@ async function cache({ prune, clear }: CacheOptions): Promise<void> {
 function shortList(names: string[]): string {
   const [shown, more] = names.length > 3 ? [names.slice(0, 2), names.length - 2] : [names, 0];
   return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
-}
-
-/** Warnings about the input, a line each, on standard error. They appear with `--quiet`, too. */
-export function printWarnings(warnings: Warnings): void {
-  for (const line of warnings.lines()) {
-    process.stderr.write(`warning: ${line}\n`);
-  }
-}
-
-/** Progress through files: in megabytes, with the sequences so far. */
-export function byteProgress(label: string, quiet: boolean | undefined) {
-  let progress: ReturnType<typeof createProgress> | undefined;
-  return {
-    update(bytes: number, totalBytes: number | undefined, sequences: number): void {
-      progress ??= createProgress({ label, unit: 'MB', quiet, total: totalBytes && totalBytes / 1e6 });
-      progress.update(bytes / 1e6, `${count(sequences)} sequences`);
-    },
-    end: () => progress?.end(),
-  };
-}
-
-/** Text in columns: the first to the left, numbers to the right. */
-function columns(header: string[], rows: string[][]): string {
-  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i].length)));
-  const line = (row: string[]) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])));
-  return [header, ...rows].map((row) => `${line(row).join('  ').trimEnd()}\n`).join('');
-}
-
-/** 1234.56 -> `1,234.6` */
-function count(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: 1 });
-}
-
-/** `duplicateSequences` -> `duplicate sequences` */
-function words(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

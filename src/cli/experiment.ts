@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { from } from 'arquero';
@@ -9,6 +8,7 @@ import { lockFolder } from '../formats/lock.js';
 import type { CellResult, CellTask } from '../training/comparison/cell.js';
 import type { Cell, Comparison } from '../training/comparison/config.js';
 import type { ComparisonResults, ComparisonRow, Spread } from '../training/comparison/results.js';
+import { cellCommand, INTERRUPTED, workInProcess } from './experimentCell.js';
 import { addCommonOptions, addExamples, type CommonOptions } from './options.js';
 import { tableOutput } from './output.js';
 import { formatDuration } from './progress.js';
@@ -18,15 +18,6 @@ interface CompareOptions extends CommonOptions {
   config: string;
   out: string;
 }
-
-interface CellOptions extends CommonOptions {
-  folders: string;
-}
-
-/** Exit code of an experiment that a signal stopped, as shells give it for Ctrl-C. */
-const INTERRUPTED = 130;
-/** Milliseconds that a cell waits for another process to leave its folder. */
-const PATIENCE = 120_000;
 
 /** `protein-lm experiment compare`: the same training for a list of attentions, as a table and charts. */
 export function experimentCommand(): Command {
@@ -48,14 +39,11 @@ export function experimentCommand(): Command {
   });
   compare.addHelpText('after', EXAMPLE);
   addExamples(compare, 'protein-lm experiment compare --config compare.json --out experiments/paper');
-  const cell = new Command('cell').argument('<folder>').requiredOption('--folders <folder>');
-  addCommonOptions(cell, 'device', 'threads');
-  cell.action(workOnCell);
   const command = new Command('experiment')
     .description("Run an experiment of the paper's at one's own scale.")
     .helpCommand(false)
     .addCommand(compare)
-    .addCommand(cell, { hidden: true });
+    .addCommand(cellCommand(), { hidden: true });
   return addExamples(command, 'protein-lm experiment compare --config compare.json --out experiments/paper');
 }
 
@@ -197,58 +185,6 @@ function reasonToSkip(
     }
   }
   return undefined;
-}
-
-/** A process of its own for each cell: its peak memory is the cell's, and it may fail alone. */
-function workInProcess(folder: string, folders: string, options: CompareOptions): Promise<string | undefined> {
-  const args = ['experiment', 'cell', folder, '--folders', folders, '--device', options.device];
-  if (options.threads !== undefined) {
-    args.push('--threads', String(options.threads));
-  }
-  const child = spawn(process.execPath, [process.argv[1], ...args], { stdio: ['pipe', 'ignore', 'pipe'] });
-  let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-10_000);
-  });
-  // A Ctrl-C reaches both processes, once more does no harm; a signal to this one alone has to be passed on.
-  const pass = (signal: NodeJS.Signals) => child.kill(signal);
-  process.on('SIGINT', pass).on('SIGTERM', pass);
-  return new Promise((done, fail) => {
-    child.on('error', fail);
-    child.on('close', (code, signal) => {
-      process.off('SIGINT', pass).off('SIGTERM', pass);
-      if (code === 0) {
-        done(undefined);
-      } else if (code === INTERRUPTED) {
-        done('stopped');
-      } else if (signal) {
-        done(`its process was ended by ${signal}, perhaps for lack of memory`);
-      } else {
-        done(errors.trim().split('\n').at(-1) ?? `exit code ${code}`);
-      }
-    });
-  });
-}
-
-async function workOnCell(folder: string, options: CellOptions): Promise<void> {
-  const { startEngine } = await import('../engines/index.js');
-  const { readResult, runCell } = await import('../training/comparison/cell.js');
-  const controller = new AbortController();
-  process.on('SIGINT', () => controller.abort()).on('SIGTERM', () => controller.abort());
-  // Killed, the experiment closes this pipe: a cell must not go on beside the one that takes its place.
-  process.stdin.on('end', () => process.exit(INTERRUPTED)).resume();
-  // The cell's process of an experiment that was killed ends after its step.
-  const release = await lockFolder(folder, PATIENCE);
-  const engine = await startEngine(options.device, { threads: options.threads });
-  try {
-    await runCell(folder, options.folders, controller.signal);
-  } finally {
-    await engine.stop();
-    release();
-  }
-  if (!readResult(folder)) {
-    process.exitCode = INTERRUPTED;
-  }
 }
 
 function describe({ status, reason, test, secondsPerStep }: CellResult): string {

@@ -69,6 +69,9 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
       const files = fresh.config.alphabet === 'bytes' ? '--files FILE...' : '--fasta FILE...';
       throw new UsageError(`no data: give ${files} or --data STORE`);
     }
+    if (options.verify) {
+      await store?.verify();
+    }
     engine = await startEngine(options.device, { threads: options.threads, precision: options.precision });
     log(`engine: ${engine.device}, ${engine.description}`);
     let training: Training;
@@ -78,12 +81,15 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
       const initial = init === undefined ? undefined : await initialModel(init, fresh.config, seed);
       training = startTraining(fresh.config, fresh.recipe, store!, initial);
     } else {
-      training = await resumeTraining(out);
+      training = await resumeTraining(out, (damage) => process.stderr.write(`warning: ${damage}\n`));
       const budget = budgetOf(options);
       if (budget) {
         training.state.recipe = { ...training.state.recipe, budget };
       }
-      store ??= await openRunData(out, training);
+      if (!store) {
+        store = await openRunData(out, training);
+        await (options.verify ? store.verify() : undefined);
+      }
     }
     const { unstable } = attentionKind(training.model.config.attention.kind);
     if (unstable) {

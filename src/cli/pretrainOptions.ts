@@ -4,7 +4,7 @@ import type { ModelConfig } from '../model/config.js';
 import { PRESETS } from '../model/presets.js';
 import { type Budget, type Cadence, DEFAULT_CADENCE, type Preset, type Recipe } from '../training/recipe.js';
 import { ATTENTION_OPTIONS, type AttentionOptions, addAttentionOptions } from './attentionOptions.js';
-import { alphabetOption } from './data.js';
+import { alphabetOption } from './dataOptions.js';
 import {
   addCommonOptions,
   addPrecisionOption,
@@ -28,6 +28,7 @@ export interface PretrainOptions
   init?: string;
   alignment?: string;
   query?: string;
+  verify: boolean;
   recompute?: boolean;
   preset: Preset;
   config?: string;
@@ -85,6 +86,7 @@ export function addPretrainOptions(command: Command): void {
     .option('--resume', 'go on from the last checkpoint of --out')
     .option('--alignment <file>', 'learn from a family: the sequences of an alignment, each as often as it weighs')
     .option('--query <id>', "the alignment's row that is the protein (default: the first)")
+    .option('--no-verify', 'do not compare the data with its checksums first')
     .option('--init <model>', "begin with a model's weights, ours or a Hugging Face ESM's, instead of random ones");
   command.addOption(
     new Option('--preset <name>', 'model and recipe').choices(Object.keys(PRESETS)).default('performer-36'),

@@ -5,6 +5,7 @@ import { type ColumnTable, fromCSV, table } from 'arquero';
 import { InputError } from '../data/errors.js';
 import { syncFolder, writeFileAtomic } from '../formats/atomicFile.js';
 import { writeError } from '../formats/fileErrors.js';
+import { lockFile } from '../formats/lock.js';
 import type { Cell } from '../scoring/scan.js';
 import { type OutputOptions, type TableFormat, tableOutput } from './output.js';
 
@@ -16,6 +17,8 @@ export interface TableWriter {
   append(group: string, rows: readonly (readonly Cell[])[]): Promise<void>;
   /** Ends the table; a file takes its name only now. */
   close(): Promise<void>;
+  /** Lets another process write the file, whether it is ended or not; what was appended stays. */
+  release(): Promise<void>;
 }
 
 interface Journal {
@@ -68,13 +71,43 @@ export async function openTableWriter(
           await send(closing(kept, first));
         }
       },
+      async release() {},
     };
   }
 
+  const release = await lockFile(path);
+  try {
+    return await openPartial(path, kept, columns, settings, output, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function openPartial(
+  path: string,
+  kept: TableFormat,
+  columns: readonly string[],
+  settings: unknown,
+  output: ReturnType<typeof tableOutput>,
+  release: () => void,
+): Promise<TableWriter> {
   const partial = `${path}.partial`;
   const journalPath = `${partial}.json`;
   const journal = await readJournal(partial, journalPath, settings);
-  const file = await open(partial, journal.bytes > 0 ? 'r+' : 'w');
+  let file: FileHandle;
+  try {
+    file = await open(partial, journal.bytes > 0 ? 'r+' : 'w');
+  } catch (error) {
+    throw writeError(error, partial);
+  }
+  const { size } = await file.stat();
+  if (size < journal.bytes) {
+    await file.close();
+    throw new InputError(
+      `${partial} is damaged: it has ${size} bytes, ${journalPath} says ${journal.bytes}; delete both to start anew`,
+    );
+  }
   if (journal.bytes === 0) {
     journal.bytes = await writeAt(path, file, opening(kept, columns), 0);
   }
@@ -103,6 +136,10 @@ export async function openTableWriter(
       }
       await rm(journalPath, { force: true });
     },
+    async release() {
+      await file.close();
+      release();
+    },
   };
 }
 
@@ -111,7 +148,16 @@ async function readJournal(partial: string, path: string, settings: unknown): Pr
   if (!existsSync(partial) || !existsSync(path)) {
     return fresh;
   }
-  const journal = JSON.parse(await readFile(path, 'utf8')) as Journal;
+  let journal: Journal;
+  try {
+    journal = JSON.parse(await readFile(path, 'utf8'));
+    const { groups, bytes } = journal;
+    if (![groups, bytes].every((count) => Number.isSafeInteger(count) && count >= 0)) {
+      throw new Error('no counts of groups and bytes');
+    }
+  } catch (error) {
+    throw new InputError(`${path} is damaged (${(error as Error).message}); delete it and ${partial} to start anew`);
+  }
   if (JSON.stringify(journal.settings) !== JSON.stringify(settings)) {
     throw new InputError(
       `${partial} is an unfinished table of another input, model or scheme; delete it and ${path} to start anew`,

@@ -151,12 +151,16 @@ async function score(fasta: string, options: ScoreCommandOptions, command: Comma
     warnings,
     onProgress: (fraction, detail) => progress.update(index + fraction, detail),
   });
-  for await (const { id, rows } of scan) {
-    await writer.append(id, rows);
-    progress.update(++index);
+  try {
+    for await (const { id, rows } of scan) {
+      await writer.append(id, rows);
+      progress.update(++index);
+    }
+    progress.end();
+    await writer.close();
+  } finally {
+    await writer.release();
   }
-  progress.end();
-  await writer.close();
   for (const line of warnings.lines()) {
     process.stderr.write(`warning: ${line}\n`);
   }

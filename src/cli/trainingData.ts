@@ -3,14 +3,8 @@ import type { AlphabetName } from '../data/alphabet.js';
 import { cacheStore } from '../data/cache.js';
 import { openStore, type TokenStore } from '../data/store.js';
 import { Warnings } from '../data/warnings.js';
-import {
-  addDataOptions,
-  byteProgress,
-  type DataOptions,
-  givenDataOptions,
-  printWarnings,
-  splitOptions,
-} from './data.js';
+import { addDataOptions, type DataOptions, givenDataOptions, splitOptions } from './dataOptions.js';
+import { byteProgress, printWarnings } from './dataOutput.js';
 import { UsageError } from './errors.js';
 
 /** Where a command's sequences come from. */

@@ -38,7 +38,7 @@ export async function runWithProgress(
     controller.abort();
     progress.log('stopping after this step; once more stops at once');
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
   let firstFraction: number | undefined;
   const onStep = (status: TrainingStatus) => {
     firstFraction ??= status.fraction;
@@ -86,7 +86,7 @@ export async function runWithProgress(
     throw new InputError(`${error.what}; step ${checkpoint.step} is saved; go on with: ${resumeCommand(out)}`);
   } finally {
     progress.end();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    process.off('SIGINT', stop).off('SIGTERM', stop).off('SIGHUP', stop);
   }
 }
 

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InputError } from '../data/errors.js';
 import { isDiskFull, readError, writeError } from './fileErrors.js';
@@ -67,6 +67,25 @@ export async function lockFolder(folder: string, patience = 0): Promise<() => vo
     }
     held.delete(real);
     lock.release();
+  };
+}
+
+/**
+ * Makes this process the only one that writes a file, by a lock beside it; as `lockFolder`.
+ * @throws InputError naming the other process
+ */
+export async function lockFile(path: string): Promise<() => void> {
+  const folder = realpathSync(dirname(path));
+  const lock = join(folder, `.${basename(path)}${NAME}`);
+  if (held.has(lock)) {
+    throw new InputError(`${path}: this process is writing it already`);
+  }
+  await take(lock, path, 0);
+  const release = keepAlive(lock, folder, undefined);
+  held.set(lock, { count: 1, release });
+  return () => {
+    held.delete(lock);
+    release();
   };
 }
 
@@ -140,7 +159,7 @@ function look(path: string): Found | 'gone' {
   const { pid, host, began, place } = owner;
   const here = host === hostname() ? beginning(pid) === began : undefined;
   const running = place === undefined ? here : isRunning({ pid, began, place });
-  return { text, owner, stale: running === undefined ? age > SILENCE : !running };
+  return { text, owner, stale: running === undefined ? Math.abs(age) > SILENCE : !running };
 }
 
 function ownerOf(text: string): Owner | undefined {

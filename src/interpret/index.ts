@@ -30,6 +30,8 @@ export {
   residueMaps,
   topContacts,
 } from './contacts.js';
+export { type ContactRow, contactColumns, readContactHead } from './contactTable.js';
+export { type MapExportOptions, type NamedSequence, pairColumns, writeMapArrays, writeMapTable } from './mapExport.js';
 export { oneHotAttention } from './oneHotAttention.js';
 export { type AttentionPair, type StrongestPairsOptions, strongestPairs } from './pairs.js';
 export { type ResidueSimilarity, residueSimilarity } from './similarity.js';

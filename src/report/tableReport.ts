@@ -31,7 +31,7 @@ export interface TableReportOptions {
 export const MOST_PROTEINS = 20;
 /** The largest position that a page shows: a residue more than twice as far as in the longest protein known. */
 const MOST_POSITIONS = 100_000;
-/** Cells of maps for each row of their table, at most. */
+/** Cells of maps for each row of their table, at most, where they are more than a million. */
 const MOST_EMPTY = 16;
 
 /**
@@ -229,7 +229,7 @@ function mapsFrom(table: ColumnTable, name: string, options: TableReportOptions)
     };
     const [layers, heads] = [of(columns.layer), of(columns.head)];
     // A whole map has a row for each of its cells.
-    if (layers.length * heads.length * length ** 2 > MOST_EMPTY * rows.length) {
+    if (layers.length * heads.length * length ** 2 > Math.max(2 ** 20, MOST_EMPTY * rows.length)) {
       throw new InputError(
         `${name}: the maps of ${id} have ${length} × ${length} cells, the table ${rows.length} rows for all of them; ` +
           'give whole maps',

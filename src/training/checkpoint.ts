@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { BatchCursor } from '../data/batches.js';
 import { InputError } from '../data/errors.js';
-import { writeFileAtomic } from '../formats/atomicFile.js';
+import { syncFolder, writeFileAtomic } from '../formats/atomicFile.js';
 import { AtomicFolder, recoverFoldersIn } from '../formats/atomicFolder.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { temporaryBeside } from '../formats/temporary.js';
@@ -10,7 +11,7 @@ import { loadModel, saveModel } from '../model/files.js';
 import type { LanguageModel } from '../model/model.js';
 import type { Figures, Tally } from './metrics.js';
 import { Optimizer } from './optimizer.js';
-import type { Recipe } from './recipe.js';
+import { changeRecipe, RECIPES, type Recipe } from './recipe.js';
 
 /** Where a run stands after a step: all that decides how it goes on, besides the weights and AdamW's moments. */
 export interface TrainingState {
@@ -39,6 +40,8 @@ export interface Checkpoint {
 const FOLDER = 'checkpoints';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const STATE_FILE = 'training.json';
+/** As `sha256sum` writes and checks it. */
+const SUMS_FILE = 'SHA256SUMS';
 
 /** The whole checkpoints of a run, by step. */
 export function listCheckpoints(run: string): Checkpoint[] {
@@ -99,6 +102,59 @@ async function writeCheckpoint(
   }
   await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
   await writeFileAtomic(join(folder, STATE_FILE), `${JSON.stringify(state, null, 1)}\n`);
+  const sums: string[] = [];
+  for (const name of readdirSync(folder).sort()) {
+    sums.push(`${await sha256(join(folder, name))}  ${name}\n`);
+  }
+  await writeFileAtomic(join(folder, SUMS_FILE), sums.join(''));
+}
+
+/** The SHA-256 of a file, as hexadecimal digits. */
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 22 })) {
+    hash.update(chunk as Uint8Array);
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Checks that a checkpoint's files are as they were written, by its `SHA256SUMS`; one of before these were written
+ * passes.
+ * @throws InputError naming the file that is not
+ */
+export async function verifyCheckpoint({ folder }: Checkpoint): Promise<void> {
+  const path = join(folder, SUMS_FILE);
+  if (!existsSync(path)) {
+    return;
+  }
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    const [sum, name] = line.split('  ');
+    if (!sum || !name) {
+      continue;
+    }
+    const file = join(folder, name);
+    if (!existsSync(file) || (await sha256(file)) !== sum) {
+      throw new InputError(`${file}: not as it was written (${SUMS_FILE}); the checkpoint is damaged`);
+    }
+  }
+}
+
+/** Puts the model of a run's last checkpoint at the top of its folder, where a kill came between the two. */
+export async function publishLatest(run: string): Promise<void> {
+  const latest = latestCheckpoint(run);
+  if (latest) {
+    await publishModel(run, latest.folder);
+  }
+}
+
+/** Takes a damaged checkpoint out of its run: it is kept under another name. */
+export async function setAside({ folder, step }: Checkpoint): Promise<string> {
+  const aside = join(dirname(folder), `damaged-step-${step}`);
+  rmSync(aside, { recursive: true, force: true });
+  renameSync(folder, aside);
+  await syncFolder(dirname(folder));
+  return aside;
 }
 
 /** Copies a checkpoint's model to the top of the run's folder, each file whole or not at all. */
@@ -151,14 +207,55 @@ export async function removeUnfinished(run: string): Promise<void> {
   }
 }
 
-/** The state a checkpoint was saved in. */
+/**
+ * The state a checkpoint was saved in.
+ * @throws InputError where the file is damaged
+ */
 export function readState(checkpoint: Checkpoint): TrainingState {
   const path = join(checkpoint.folder, STATE_FILE);
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as TrainingState;
+    const state = JSON.parse(readFileSync(path, 'utf8')) as TrainingState;
+    checkState(state, path);
+    return state;
   } catch (error) {
     throw new InputError(`${path}: ${(error as Error).message}; the checkpoint is damaged: remove its folder`);
   }
+}
+
+/** Throws where a state is none that a run could be in: it might train for ever, or on nothing. */
+function checkState(state: TrainingState, path: string): void {
+  const counts = (values: Record<string, unknown> | undefined, ...names: string[]) => {
+    for (const name of names) {
+      const value = values?.[name];
+      if (!Number.isSafeInteger(value) || (value as number) < 0) {
+        throw new Error(`${name} is ${JSON.stringify(value)}, no count`);
+      }
+    }
+  };
+  const record = state as unknown as Record<string, Record<string, unknown> | undefined>;
+  counts(record, 'step', 'tokens');
+  if (!(state.seconds >= 0 && Number.isFinite(state.seconds))) {
+    throw new Error(`seconds is ${JSON.stringify(state.seconds)}`);
+  }
+  if (state.cursor !== undefined) {
+    counts(record.cursor, 'epoch', 'index', 'offset');
+  }
+  counts(record.window, 'positions', 'correct');
+  if (typeof state.data?.folder !== 'string' || typeof state.data.key !== 'string') {
+    throw new Error('it names no data');
+  }
+  const standard = RECIPES['performer-tiny'];
+  const missing = Object.keys(standard).find((name) => !(name in (record.recipe ?? {})));
+  if (missing !== undefined) {
+    throw new Error(`its recipe has no ${missing}`);
+  }
+  changeRecipe(standard, state.recipe, path);
+}
+
+/** Whether a checkpoint's weights are numbers, all of them: after a division by zero they are not. */
+export function holdsNumbers({ folder }: Checkpoint): boolean {
+  const { tensors } = readSafetensors(join(folder, 'model.safetensors'));
+  return [...tensors.values()].every(({ data }) => (data as Float32Array).every(Number.isFinite));
 }
 
 /** Loads a checkpoint to go on from: model, optimizer and state as they were saved, bit for bit. */

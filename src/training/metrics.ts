@@ -60,7 +60,7 @@ export class MetricsLog {
     }
   }
 
-  /** The lines; one that was cut off when the process was killed is left out. */
+  /** The lines; one that was cut off when the process was killed, or is damaged, is left out. */
   read(): MetricsLine[] {
     if (!existsSync(this.path)) {
       return [];
@@ -68,7 +68,8 @@ export class MetricsLog {
     const lines = readFileSync(this.path, 'utf8').split('\n');
     return lines.flatMap((line) => {
       try {
-        return [JSON.parse(line) as MetricsLine];
+        const parsed = JSON.parse(line) as MetricsLine | null;
+        return Number.isSafeInteger(parsed?.step) ? [parsed!] : [];
       } catch {
         return [];
       }

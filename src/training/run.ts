@@ -9,11 +9,15 @@ import { type ModelConfig, maxLength } from '../model/config.js';
 import { createModel, type LanguageModel } from '../model/model.js';
 import { matchAlphabet } from './alphabet.js';
 import {
+  holdsNumbers,
   latestCheckpoint,
   listCheckpoints,
   loadCheckpoint,
+  publishLatest,
   removeUnfinished,
+  setAside,
   type TrainingState,
+  verifyCheckpoint,
 } from './checkpoint.js';
 import { runLoop } from './loop.js';
 import { addTallies, EMPTY_TALLY, type Figures, figuresOf, MetricsLog } from './metrics.js';
@@ -91,15 +95,33 @@ export function startTraining(config: ModelConfig, recipe: Recipe, store: TokenS
 }
 
 /**
- * The last checkpoint of a run, to go on from.
- * @throws InputError where the folder holds no checkpoint
+ * The last checkpoint of a run, to go on from. One that is damaged is set aside, and the one before it taken.
+ * @param onDamage called with what is wrong with such a checkpoint
+ * @throws InputError where the folder holds no checkpoint, or another process writes it
  */
-export async function resumeTraining(run: string): Promise<Training> {
-  const checkpoint = latestCheckpoint(run);
-  if (!checkpoint) {
+export async function resumeTraining(run: string, onDamage?: (message: string) => void): Promise<Training> {
+  if (!latestCheckpoint(run)) {
     throw new InputError(`${run}: no checkpoint in it; start a new run without --resume`);
   }
-  return loadCheckpoint(checkpoint);
+  const release = await lockFolder(run);
+  try {
+    await removeUnfinished(run);
+    for (let latest = latestCheckpoint(run); latest; latest = latestCheckpoint(run)) {
+      try {
+        await verifyCheckpoint(latest);
+        return await loadCheckpoint(latest);
+      } catch (error) {
+        const others = listCheckpoints(run).length > 1;
+        if (!(error instanceof InputError) || !others) {
+          throw error;
+        }
+        onDamage?.(`${error.message}; going on from the checkpoint before it (this one is ${await setAside(latest)})`);
+      }
+    }
+    throw new InputError(`${run}: its checkpoints are gone`);
+  } finally {
+    release();
+  }
 }
 
 /** Identifies a store's sequences and splits: another store with the same key gives the same batches. */
@@ -140,6 +162,9 @@ async function trainLocked(
 ): Promise<TrainingResult> {
   const { recipe } = state;
   await removeUnfinished(folder);
+  if (state.step > 0) {
+    await publishLatest(folder);
+  }
   const log = new MetricsLog(folder);
   await log.truncate(state.step);
   const before = state.seconds;
@@ -254,6 +279,11 @@ function checkStart(run: string, state: TrainingState, store: TokenStore): void 
   if (store.split('train').size === 0) {
     throw new InputError(`${store.folder}: no sequences in its train split`);
   }
+  const { alphabet, manifest } = store;
+  const { composition } = manifest.splits.train;
+  if (!alphabet.tokens.some((token, id) => alphabet.isTarget(id) && (composition[token] ?? 0) > 0)) {
+    throw new InputError(`${store.folder}: nothing to predict in its train split: every letter is unknown`);
+  }
   const latest = latestCheckpoint(run);
   if (latest && latest.step > state.step) {
     throw new InputError(`${run}: it holds a run of ${latest.step} steps; add --resume, or give another folder`);
@@ -268,7 +298,11 @@ export class DivergenceError extends InputError {}
 
 function divergence(run: string, step: number, { loss, gradientNorm }: StepResult): DivergenceError {
   const what = Number.isFinite(loss) ? `the gradient's norm is ${gradientNorm}` : `the loss is ${loss}`;
-  const good = listCheckpoints(run).at(-1);
-  const from = good ? `the last good checkpoint is ${good.folder}` : 'there is no checkpoint';
-  return new DivergenceError(`${what} at step ${step}; ${from}; try a lower --learning-rate or a longer --warmup`);
+  const good = listCheckpoints(run).findLast(holdsNumbers);
+  return new DivergenceError(
+    good
+      ? `${what} at step ${step}; the last good checkpoint is ${good.folder}; begin a new run with it (--init) and a ` +
+          'lower --learning-rate or a longer --warmup'
+      : `${what} at step ${step}, and in every checkpoint; begin a new run with a lower --learning-rate`,
+  );
 }

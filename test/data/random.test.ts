@@ -66,6 +66,18 @@ describe('Random', () => {
   });
 });
 
+test('shuffle gives every order alike', () => {
+  const counts = new Map<string, number>();
+  for (let seed = 0; seed < 6000; seed++) {
+    const order = new Random(seed).shuffle([0, 1, 2]).join('');
+    counts.set(order, (counts.get(order) ?? 0) + 1);
+  }
+  expect([...counts.keys()].sort()).toEqual(['012', '021', '102', '120', '201', '210']);
+  const chiSquare = [...counts.values()].reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0);
+  // The 0.999 quantile of five degrees of freedom.
+  expect(chiSquare).toBeLessThan(20.52);
+});
+
 describe('Permutation', () => {
   test('holds every index once', () => {
     fc.assert(

@@ -155,7 +155,7 @@ test(
     for (let kill = 0; kill < 6; kill++) {
       const { process: child, result } = startCli(args, { env });
       // From the moment on that this process has saved something, at any point of its work.
-      while ((latestCheckpoint(run)?.step ?? -1) <= before) {
+      while ((latestCheckpoint(run)?.step ?? -1) <= before || !existsSync(join(run, 'model.safetensors'))) {
         await sleep(2);
       }
       await sleep(random.int(150));

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from '
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { lockFolder } from '../../src/formats/lock.js';
-import { thisProcess } from '../../src/formats/process.js';
+import { lockFile, lockFolder } from '../../src/formats/lock.js';
+import { beginning, thisProcess } from '../../src/formats/process.js';
 import { temporaryFolder } from '../training/tiny.js';
 
 const folder = temporaryFolder();
@@ -81,4 +81,22 @@ test('a folder in the place of the lock is named', async () => {
   await expect(lockFolder(run)).rejects.toThrow(
     `${run}/.lock: it is a folder, where a lock is to be written; remove it`,
   );
+});
+
+test('a lock from a clock that runs ahead ends like one from a clock that runs behind', async () => {
+  const text = JSON.stringify({ pid: 12, host: 'elsewhere', began: '1' });
+  (await lockFolder(lockedFolder('an hour ahead', text, -60)))();
+  await expect(lockFolder(lockedFolder('a minute ahead', text, -1))).rejects.toThrow('process 12 on elsewhere');
+});
+
+test('a file is locked beside it, once at a time', async () => {
+  const path = join(folder, 'table.csv');
+  const release = await lockFile(path);
+  await expect(lockFile(path)).rejects.toThrow(`${path}: this process is writing it already`);
+  release();
+  expect(existsSync(join(folder, '.table.csv.lock'))).toBe(false);
+  const pid = process.ppid;
+  const owner = { pid, host: hostname(), began: beginning(pid), place: thisProcess().place };
+  writeFileSync(join(folder, '.table.csv.lock'), JSON.stringify(owner));
+  await expect(lockFile(path)).rejects.toThrow(`${path}: process ${pid} is writing it`);
 });

@@ -301,6 +301,34 @@ describeEngines('operations agree with their reference', () => {
     const expected = await onReference(train);
     expect(relativeDifference(await train(), expected)).toBeLessThan(1e-5);
   });
+
+  it.each([
+    ['below the norm that they are clipped to, as they are', [0.18, 0.24], 1],
+    ['at half of it, as they are', [0.3, 0.4], 1],
+    ['above it, scaled down to it', [3, 4], 0.2],
+  ])('adamW takes gradients %s', async (_, gradient, scale) => {
+    const slot = {
+      parameter: tf.variable(tf.tensor1d([1, -1])),
+      firstMoment: tf.variable(tf.tensor1d([0.5, 0])),
+      secondMoment: tf.variable(tf.tensor1d([0.25, 1])),
+      gradient: tf.tensor1d(gradient),
+      weightDecay: 0.1,
+    };
+    const hyper = tf.tensor1d(adamWHyper(2, 0.1, 0.9, 0.98));
+    const norm = adamW([slot], { hyper, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, maxNorm: 1 });
+    // Loshchilov & Hutter 2019, algorithm 2, in doubles.
+    const first = gradient.map((g, i) => 0.9 * [0.5, 0][i] + 0.1 * g * scale);
+    const second = gradient.map((g, i) => 0.98 * [0.25, 1][i] + 0.02 * (g * scale) ** 2);
+    const parameter = [1, -1].map((value, i) => {
+      const change = first[i] / (1 - 0.9 ** 2) / (Math.sqrt(second[i] / (1 - 0.98 ** 2)) + 1e-9);
+      return value * (1 - 0.1 * 0.1) - 0.1 * change;
+    });
+    expect((await norm.data())[0]).toBeCloseTo(Math.hypot(...gradient), 5);
+    expect(relativeDifference(await slot.firstMoment.data(), first)).toBeLessThan(1e-5);
+    expect(relativeDifference(await slot.secondMoment.data(), second)).toBeLessThan(1e-5);
+    expect(relativeDifference(await slot.parameter.data(), parameter)).toBeLessThan(1e-5);
+    tf.dispose([norm, hyper, slot.gradient, slot.parameter, slot.firstMoment, slot.secondMoment]);
+  });
 });
 
 describe('gelu', () => {

@@ -157,7 +157,7 @@ describeEngines('a run', (device) => {
     const ended = runToEnd(run, training, { cadence: { checkpointEvery: 2 }, onCheckpoint });
     const checkpoint = join(run, 'checkpoints', 'step-2');
     await expect(ended).rejects.toThrow(
-      `the loss is NaN at step 3; the last good checkpoint is ${checkpoint}; try a lower --learning-rate`,
+      `the loss is NaN at step 3; the last good checkpoint is ${checkpoint}; begin a new run with it (--init)`,
     );
     const good = await loadModel(latestCheckpoint(run)!.folder);
     expect((await good.parameters.get('head.bias')!.data()).every(Number.isFinite)).toBe(true);
