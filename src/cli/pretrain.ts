@@ -114,7 +114,7 @@ async function freshRun(options: PretrainOptions, command: Command, alphabet?: A
   }
   const { newRun } = await import('../training/newRun.js');
   const attention = { ...attentionFields(options), ...(causal && { causal }) };
-  const run = newRun({ alphabet, ...options, attention, budget: budgetOf(options) });
+  const run = await newRun({ alphabet, ...options, attention, budget: budgetOf(options) });
   checkAttentionOptions(options, run.config.attention);
   return run;
 }

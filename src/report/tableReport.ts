@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
-import type { ColumnTable } from 'arquero';
 import { extent } from '../data/arrays.js';
 import { InputError } from '../data/errors.js';
 import { pearson, spearman } from '../scoring/metrics.js';
+import type { Table } from '../scoring/tables.js';
 import { parseVariant } from '../scoring/variants.js';
 import { type Chain, contactPairs } from '../structures/structure.js';
 import type { Report } from './page.js';
@@ -40,7 +40,7 @@ const MOST_EMPTY = 16;
  * @throws InputError where the columns are those of none of them, where a page cannot show so many proteins, and where
  *   the table does not fit what is known beside it
  */
-export function tableReport(table: ColumnTable, name: string, options: TableReportOptions = {}): Report {
+export function tableReport(table: Table, name: string, options: TableReportOptions = {}): Report {
   const names = table.columnNames();
   const has = (...columns: string[]) => columns.every((column) => names.includes(column));
   if (has('residue_a', 'residue_b', 'attention', 'blosum62')) {
@@ -88,7 +88,7 @@ export function chooseProteins<T extends { id: string }>(
 
 type Cells = Record<string, ArrayLike<unknown>>;
 
-function cells(table: ColumnTable): Cells {
+function cells(table: Table): Cells {
   return Object.fromEntries(table.columnNames().map((name) => [name, table.array(name) as ArrayLike<unknown>]));
 }
 
@@ -128,7 +128,7 @@ function stem(name: string): string {
 }
 
 /** A matrix of scores (a row a position, a column a residue) as a row a substitution. */
-function unfold(table: ColumnTable): Cells {
+function unfold(table: Table): Cells {
   const columns = cells(table);
   const residues = [...'ACDEFGHIKLMNPQRSTVWY'].filter((residue) => residue in columns);
   const rows = { sequence_id: [] as unknown[], variant: [] as string[], score: [] as number[] };
@@ -207,7 +207,7 @@ function substitution(variant: string): ScoredVariant['substitution'] {
 }
 
 /** Maps as rows: token 0 is <cls>, residues count from 1. */
-function mapsFrom(table: ColumnTable, name: string, options: TableReportOptions): Report {
+function mapsFrom(table: Table, name: string, options: TableReportOptions): Report {
   const columns = cells(table);
   const [query, key, attention] = [columns.query, columns.key, columns.attention].map(numbers);
   const groups = rowsByProtein(columns, table.numRows(), stem(basename(name)));
@@ -252,7 +252,7 @@ function mapsFrom(table: ColumnTable, name: string, options: TableReportOptions)
   return mapsReport(basename(name), proteins);
 }
 
-function contactsFrom(table: ColumnTable, name: string, options: TableReportOptions): Report {
+function contactsFrom(table: Table, name: string, options: TableReportOptions): Report {
   const columns = cells(table);
   const [i, j, probability] = [columns.i, columns.j, columns.probability].map(numbers);
   const { chain } = options;
@@ -286,7 +286,7 @@ function contactsFrom(table: ColumnTable, name: string, options: TableReportOpti
   return contactsReport(basename(name), proteins);
 }
 
-function similarityFrom(table: ColumnTable, name: string): Report {
+function similarityFrom(table: Table, name: string): Report {
   const columns = cells(table);
   const [attention, blosum] = [columns.attention, columns.blosum62].map(numbers);
   const pairs = attention.map((value, row) => ({
@@ -301,7 +301,7 @@ function similarityFrom(table: ColumnTable, name: string): Report {
   });
 }
 
-function approximationFrom(table: ColumnTable, name: string): Report {
+function approximationFrom(table: Table, name: string): Report {
   const columns = cells(table);
   const count = numbers(columns.num_features);
   const interval = (measure: string) => {

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { AlphabetName } from '../data/alphabet.js';
 import { InputError } from '../data/errors.js';
 import { completeAttention } from '../model/attention/index.js';
@@ -7,7 +6,7 @@ import { type AttentionConfig, changeAttention } from '../model/attention/option
 import { checkedConfig, parseConfig } from '../model/checkpoints/index.js';
 import { changeAlphabet, type ModelConfig, maxLength, newConfig } from '../model/config.js';
 import { convertConfig, convertModel } from '../model/convert.js';
-import { loadModel } from '../model/files.js';
+import { loadModel, readModelConfig } from '../model/files.js';
 import type { LanguageModel } from '../model/model.js';
 import { type ModelSizes, PRESETS } from '../model/presets.js';
 import { changeRecipe, type Preset, RECIPES, type Recipe } from './recipe.js';
@@ -39,12 +38,12 @@ export interface NewRun {
  * The configuration and recipe of a new run.
  * @throws InputError where a size or a value of the recipe is out of its range, and where `init` has another alphabet
  */
-export function newRun(options: NewRunOptions): NewRun {
+export async function newRun(options: NewRunOptions): Promise<NewRun> {
   const { preset = 'performer-36', alphabet, positions, length, attention = {} } = options;
   let config: ModelConfig;
   let changes: Partial<Recipe> = {};
   if (options.init !== undefined) {
-    ({ config } = readConfigFile(join(options.init, 'config.json')));
+    ({ config } = await readModelConfig(options.init));
     config = convertConfig(config, { attention: changeAttention(config.attention, attention), length });
     const { alphabet: own = 'protein' } = config;
     if (alphabet !== undefined && own !== alphabet) {
