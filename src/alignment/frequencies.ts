@@ -38,3 +38,21 @@ export function siteFrequencies(counts: Float64Array, pseudocount = 1): Float64A
   }
   return frequencies;
 }
+
+/**
+ * The letters that some row of an alignment has at each position of a sequence.
+ * @param columns of the sequence's positions, -1 where there is none: see `placeAlignment`
+ * @param among the letters asked about; default: the 20 amino acids
+ */
+export function seenLetters(
+  alignment: Alignment,
+  columns: ArrayLike<number>,
+  among: string = LETTERS,
+): (position: number) => string {
+  const counts = weightedCounts(alignment, new Float64Array(alignment.depth).fill(1));
+  return (position) => {
+    const column = columns[position];
+    const seen = (letter: string) => column !== -1 && counts[column * STATES + LETTERS.indexOf(letter)] > 0;
+    return [...among].filter(seen).join('');
+  };
+}

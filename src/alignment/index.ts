@@ -1,7 +1,7 @@
 export { type Alignment, type AlignmentOptions, GAP, LETTERS, readAlignment } from './alignment.js';
 export { blosum62, normalisedBlosum62 } from './blosum62.js';
 export { drawCopies, type Family, familySequences } from './family.js';
-export { siteFrequencies, weightedCounts } from './frequencies.js';
+export { seenLetters, siteFrequencies, weightedCounts } from './frequencies.js';
 export { alignPair, type PairwiseAlignment } from './pairwise.js';
 export {
   type Placement,

@@ -1,6 +1,18 @@
 import type { AtomSite, Monomer, StructureAtom, StructureFile } from './atoms.js';
 import { isAminoAcid, isCap, letterOf, standardLetter } from './components.js';
-import type { StructureResidue } from './structure.js';
+
+/** One residue of a chain: its letter, its atoms, and the one that stands for its side chain, in ångström. */
+export interface StructureResidue {
+  letter: string;
+  /** The chemical component's name: ALA, MSE. */
+  name: string;
+  /** Number in the file, with its insertion code; empty where it is not resolved and the file has no number for it. */
+  number: string;
+  /** Cβ, for glycine (and where Cβ is missing) Cα; undefined where neither was resolved. */
+  position?: readonly [x: number, y: number, z: number];
+  /** The atoms of one conformation, in the file's order, hydrogens with them; none where it is not resolved. */
+  atoms: readonly StructureAtom[];
+}
 
 /** C and N of a peptide bond are 1.33 Å apart; this far they are still bonded in a crude model. */
 const BOND = 2;

@@ -7,22 +7,10 @@ import { isMessagePack, parseBinaryCif } from './binaryCif.js';
 import { parseCif, structureOf } from './cif.js';
 import { refusalOf } from './foreign.js';
 import { readPdb } from './pdb.js';
-import { residuesOf } from './residues.js';
+import { residuesOf, type StructureResidue } from './residues.js';
 
 export type { StructureAtom } from './atoms.js';
-
-/** One residue of a chain: its letter, its atoms, and the one that stands for its side chain, in ångström. */
-export interface StructureResidue {
-  letter: string;
-  /** The chemical component's name: ALA, MSE. */
-  name: string;
-  /** Number in the file, with its insertion code; empty where it is not resolved and the file has no number for it. */
-  number: string;
-  /** Cβ, for glycine (and where Cβ is missing) Cα; undefined where neither was resolved. */
-  position?: readonly [x: number, y: number, z: number];
-  /** The atoms of one conformation, in the file's order, hydrogens with them; none where it is not resolved. */
-  atoms: readonly StructureAtom[];
-}
+export type { StructureResidue } from './residues.js';
 
 /** One chain of a structure: the residues that it consists of, in their order, also those without coordinates. */
 export interface Chain {

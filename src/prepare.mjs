@@ -1,0 +1,13 @@
+// npm's prepare step: builds dist, where what builds it is installed (it is not after npm ci --omit=dev).
+import { execSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+const { resolve } = createRequire(import.meta.url);
+try {
+  resolve('typescript/package.json');
+  resolve('rolldown/package.json');
+} catch {
+  console.log('protein-lm: dist is left as it is: what builds it is left out of this installation');
+  process.exit(0);
+}
+execSync('npm run build', { stdio: 'inherit' });
