@@ -1,5 +1,8 @@
 import { InputError } from '../data/errors.js';
 
+/** Exit code of a command that a signal stopped, as shells have it of SIGINT. */
+export const INTERRUPTED = 130;
+
 /** A mistake in how a command was called. The command line prints its message and exits with 2. */
 export class UsageError extends Error {
   override name = 'UsageError';

@@ -1,14 +1,13 @@
 import { spawn } from 'node:child_process';
 import { Command } from 'commander';
 import { lockFolder } from '../formats/lock.js';
+import { INTERRUPTED } from './errors.js';
 import { addCommonOptions, type CommonOptions } from './options.js';
 
 interface CellOptions extends CommonOptions {
   folders: string;
 }
 
-/** Exit code of an experiment that a signal stopped, as shells give it for Ctrl-C. */
-export const INTERRUPTED = 130;
 /** Milliseconds that a cell waits for another process to leave its folder. */
 const PATIENCE = 120_000;
 

@@ -11,7 +11,7 @@ import type { NewRun } from '../training/newRun.js';
 import type { Budget } from '../training/recipe.js';
 import type { Training } from '../training/run.js';
 import { attentionFields, checkAttentionOptions } from './attentionOptions.js';
-import { UsageError } from './errors.js';
+import { INTERRUPTED, UsageError } from './errors.js';
 import { addExamples, givenFlags } from './options.js';
 import { addPretrainOptions, FIXED, type PretrainOptions, SHAPE } from './pretrainOptions.js';
 import { count } from './progress.js';
@@ -61,6 +61,13 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
   const log = (line: string) => quiet || process.stderr.write(`${line}\n`);
 
   const release = await lockFolder(out);
+  // Until steps are taken there is nothing to save.
+  const leave = () => {
+    release();
+    process.exit(INTERRUPTED);
+  };
+  process.on('SIGINT', leave).on('SIGTERM', leave).on('SIGHUP', leave);
+  const stay = () => process.off('SIGINT', leave).off('SIGTERM', leave).off('SIGHUP', leave);
   let store: TokenStore | undefined;
   let engine: Engine | undefined;
   try {
@@ -97,8 +104,10 @@ async function pretrain(options: PretrainOptions, command: Command): Promise<voi
     }
     warnOfPieces(training, store!);
     log(describeTraining(training, store!));
+    stay();
     await runWithProgress(options, training, store!, train);
   } finally {
+    stay();
     store?.close();
     await engine?.stop();
     release();

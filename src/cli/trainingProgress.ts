@@ -5,11 +5,9 @@ import type { TokenStore } from '../data/store.js';
 import { DeviceLostError } from '../engines/engine.js';
 import type { Figures } from '../training/metrics.js';
 import type { Training, TrainingStatus } from '../training/run.js';
+import { INTERRUPTED } from './errors.js';
 import type { PretrainOptions } from './pretrainOptions.js';
 import { count, createProgress, formatDuration } from './progress.js';
-
-/** Exit code of a run that a signal stopped, as shells give it for Ctrl-C. */
-const INTERRUPTED = 130;
 
 type Train = typeof import('../training/run.js').train;
 

@@ -76,7 +76,11 @@ export async function readModelConfig(name: string): Promise<{ config: ModelConf
 /** A model's files, open; the tensors go by the names of the family that its configuration names. */
 async function openCheckpoint(name: string): Promise<{ config: ModelConfig; alphabet: Alphabet; weights: Weights }> {
   const place = locateModel(name);
-  const folder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ? place : dirname(place);
+  const entry = statSync(place, { throwIfNoEntry: false });
+  if (!entry) {
+    throw new InputError(`${place}: no such folder: give a model or run folder, or a file of weights`);
+  }
+  const folder = entry.isDirectory() ? place : dirname(place);
   const described = existsSync(join(place, CONFIG)) ? readConfigFile(place) : undefined;
   if (!described && folder === place && findWeights(place) === undefined) {
     throw new InputError(`${place}: no ${CONFIG} in it: give a model or run folder`);

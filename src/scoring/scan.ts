@@ -234,7 +234,9 @@ async function rowsOf(
     return fillRows(id, sequence, masked, models, settings);
   }
   const scheme = options.scheme ?? (models[0] && defaultScheme(models[0]));
-  if (!head && !mutations && !scorer.evidence && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
+  const { alignment, structure } = scorer.evidence ?? {};
+  const evident = alignment !== undefined || structure !== undefined;
+  if (!head && !mutations && !evident && (scheme === 'pseudo-perplexity' || scheme === 'log-likelihood')) {
     return [[id, 'WT', rounded(await scoreSequence(models, sequence, settings))]];
   }
 

@@ -57,7 +57,11 @@ describe('convert', () => {
     const cases: [string[], number, string][] = [
       [['convert', '--from', path('transformer'), ...out], 2, 'nothing to convert'],
       [['convert', '--from', path('transformer'), '--attention', 'magic', ...out], 2, "'magic' is invalid"],
-      [['convert', '--from', path('none'), '--attention', 'lsh', ...out], 1, 'no config.json in it'],
+      [
+        ['convert', '--from', path('none'), '--attention', 'lsh', ...out],
+        1,
+        'no such folder: give a model or run folder',
+      ],
       [
         ['convert', '--from', path('transformer'), '--attention', 'lsh', '--out', path('transformer')],
         1,

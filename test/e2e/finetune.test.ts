@@ -178,7 +178,7 @@ describe('finetune', () => {
   it.each<[string, string[], number, RegExp]>([
     ['neither assay nor folder', ['finetune', '--model', 'x'], 2, /either --assay FILE or --assays FOLDER/],
     ['no wild type', ['finetune', '--assay', assay, '--model', model], 1, /does not say its wild type/],
-    ['a score without model', ['score', fasta], 2, /give --model FOLDER, or --head FOLDER/],
+    ['a score without model', ['score', fasta], 2, /give --model FOLDER/],
     [
       'a sequence that the model is too short for',
       ['finetune', '--task', 'sequences', '--assay', long, '--model', model],

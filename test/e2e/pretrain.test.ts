@@ -222,7 +222,7 @@ test.each([
     2,
     /^error: --holdout, --nucleotides: about files to be read, and none are given; give --fasta or --files with it\n$/,
   ],
-  ['no model', ['evaluate', '--model', 'none', '--fasta', fasta], 1, /^error: none: no config\.json in it/],
+  ['no model', ['evaluate', '--model', 'none', '--fasta', fasta], 1, /^error: none: no such folder: give a model/],
   ['no data to evaluate', ['evaluate', '--model', 'none'], 2, /^error: none is no run with data of its own/],
 ] as const)('%s is one line', async (_, args, exitCode, message) => {
   const { code, stdout, stderr } = await runCli([...args], { env, cwd: folder });

@@ -14,6 +14,7 @@ await load('engines/gradients');
 const tf = createRequire(import.meta.url)('@tensorflow/tfjs-core');
 const { findAdapter } = await load('engines/webgpu/adapter');
 const { startOn } = await load('engines/webgpu/index');
+const { announce } = await load('engines/running');
 const { createModel } = await load('model/model');
 const { newConfig, PRESETS } = await load('model/config');
 const { Optimizer } = await load('training/optimizer');
@@ -27,7 +28,7 @@ const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** Steps of `performer-36` with so many layers of that width, on an adapter. */
 async function measure(found, layers, hidden, steps) {
-  const engine = await startOn(found, { precision: 'f32' });
+  const engine = announce(await startOn(found, { precision: 'f32' }));
   const sizes = { ...PRESETS['performer-36'], layers, hidden, feedForward: 2 * hidden, length: LENGTH };
   const model = createModel(newConfig(sizes), 0);
   const optimizer = new Optimizer(model.trainable, PAPER_OPTIMIZER);

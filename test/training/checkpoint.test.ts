@@ -81,6 +81,7 @@ describe('a damaged checkpoint', () => {
       'config.json',
       'model.safetensors',
       'optimizer.safetensors',
+      'tokenizer_config.json',
       'training.json',
       'vocab.txt',
     ]);

@@ -73,7 +73,10 @@ export function gatherResults(
   }
   const sameButRedrawn = new Map<string, Set<string>>();
   for (const { cell } of trained) {
-    const key = JSON.stringify({ ...cell.config.attention, redraw_interval: undefined, causal: undefined });
+    const key = JSON.stringify({
+      ...cell.config.attention,
+      ...{ redraw_interval: undefined, causal: undefined, revision: undefined },
+    });
     sameButRedrawn.set(key, (sameButRedrawn.get(key) ?? new Set()).add(cell.attention));
   }
   results.redraws = [...sameButRedrawn.values()].filter(({ size }) => size > 1).map((names) => [...names]);

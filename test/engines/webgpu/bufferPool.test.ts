@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/data/random.js';
 import type { Engine } from '../../../src/engines/index.js';
+import { announce } from '../../../src/engines/running.js';
 import { findAdapter } from '../../../src/engines/webgpu/adapter.js';
 import { Arena, BufferPool } from '../../../src/engines/webgpu/bufferPool.js';
 import { startOn } from '../../../src/engines/webgpu/index.js';
@@ -65,7 +66,7 @@ describe('the pool of buffers', () => {
 describe.skipIf(!('adapter' in found))('inference on proteins of many lengths', () => {
   let engine: Engine;
   beforeAll(async () => {
-    engine = await startOn(found as { adapter: GPUAdapter; gpu: GPU });
+    engine = announce(await startOn(found as { adapter: GPUAdapter; gpu: GPU }));
   });
   afterAll(() => engine.stop());
 
