@@ -42,6 +42,9 @@ const OPTIMIZER_FILE = 'optimizer.safetensors';
 const STATE_FILE = 'training.json';
 /** As `sha256sum` writes and checks it. */
 const SUMS_FILE = 'SHA256SUMS';
+/** Files of a checkpoint that are none of its model's. */
+const OF_TRAINING: ReadonlySet<string> = new Set([OPTIMIZER_FILE, STATE_FILE, SUMS_FILE]);
+const WEIGHTS_FILE = 'model.safetensors';
 
 /** The whole checkpoints of a run, by step. */
 export function listCheckpoints(run: string): Checkpoint[] {
@@ -159,7 +162,9 @@ export async function setAside({ folder, step }: Checkpoint): Promise<string> {
 
 /** Copies a checkpoint's model to the top of the run's folder, each file whole or not at all. */
 async function publishModel(run: string, folder: string): Promise<void> {
-  for (const name of ['config.json', 'vocab.txt', 'model.safetensors']) {
+  // The weights come last: what they need is there by then.
+  const names = readdirSync(folder).filter((name) => !OF_TRAINING.has(name));
+  for (const name of [...names.filter((file) => file !== WEIGHTS_FILE), WEIGHTS_FILE]) {
     await writeFileAtomic(join(run, name), createReadStream(join(folder, name), { highWaterMark: 2 ** 22 }));
   }
 }

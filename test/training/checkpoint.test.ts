@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -86,6 +86,15 @@ describe('a damaged checkpoint', () => {
       'vocab.txt',
     ]);
     expect(lines.every((line) => /^[0-9a-f]{64} {2}/.test(line))).toBe(true);
+  });
+
+  test('has its whole model at the top of the run, what others read of it too', async () => {
+    const run = await finishedRun('whole');
+    const { folder } = latestCheckpoint(run)!;
+    for (const name of ['config.json', 'model.safetensors', 'tokenizer_config.json', 'vocab.txt']) {
+      expect(readFileSync(join(run, name))).toEqual(readFileSync(join(folder, name)));
+    }
+    expect(existsSync(join(run, 'optimizer.safetensors'))).toBe(false);
   });
 });
 

@@ -104,6 +104,7 @@ describeEngines('a run', (device) => {
       'config.json',
       'metrics.jsonl',
       'model.safetensors',
+      'tokenizer_config.json',
       'vocab.txt',
     ]);
     const lines = new MetricsLog(run).read();
