@@ -1,5 +1,4 @@
 // npm's prepare step: builds dist, where what builds it is installed (it is not after npm ci --omit=dev).
-import { execSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 
 const { resolve } = createRequire(import.meta.url);
@@ -10,4 +9,4 @@ try {
   console.log('protein-lm: dist is left as it is: what builds it is left out of this installation');
   process.exit(0);
 }
-execSync('npm run build', { stdio: 'inherit' });
+await import('./build.mjs');

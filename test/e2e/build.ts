@@ -4,5 +4,5 @@ import { fileURLToPath } from 'node:url';
 /** Builds dist/ once before the tests: those of the command line run what a user installs. */
 export default function setup(): void {
   const root = fileURLToPath(new URL('../..', import.meta.url));
-  execFileSync('npm', ['run', '-s', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  execFileSync(process.execPath, ['src/build.mjs'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
 }

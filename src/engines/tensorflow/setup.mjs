@@ -4,7 +4,16 @@
 // 2.9.1 of 2022, for CUDA 11.2. Run it again after either changes; it does nothing where all is in place.
 // PYTHON names the interpreter whose TensorFlow is meant; the default is python3.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,7 +86,18 @@ if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp && isBuil
 
 if (!existsSync(join(folder, 'package.json'))) {
   process.stdout.write(`installing ${name} ${version}\n`);
-  run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`]);
+  // Under another name: npm takes an optional peer dependency for installed where it is left out.
+  const alias = 'tfjs-node-to-build';
+  run('npm', [
+    'install',
+    '--no-save',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    `${alias}@npm:${name}@${version}`,
+  ]);
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(join(root, 'node_modules', alias), folder);
 }
 
 const libraries = { tensorflow: 'libtensorflow_cc.so.2', tensorflow_framework: 'libtensorflow_framework.so.2' };
