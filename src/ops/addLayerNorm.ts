@@ -25,7 +25,7 @@ export interface AddLayerNormAttributes {
   dropoutSite?: number;
 }
 
-/** `moments` [rows, 2]: mean and 1 / standard deviation of each row. There is a `sum` where there is a residual. */
+/** The output `moments` of [rows, 2] holds mean and 1 / standard deviation of each row. There is a `sum` where there is a residual. */
 export const ADD_LAYER_NORM = contract<AddLayerNormAttributes>()({
   name: 'AddLayerNorm',
   inputs: { x: 'float32', residual: 'float32?', gamma: 'float32', beta: 'float32' },

@@ -6,7 +6,7 @@ import { contract, hasKernel, run } from './kernel.js';
 /** What `linear` applies to its result. */
 export type Activation = 'none' | 'gelu';
 
-/** `preActivation` [rows, outputs]: what entered the GELU, where there is one. */
+/** The output `preActivation` of [rows, outputs] is what entered the GELU, where there is one. */
 export const LINEAR = contract<{ activation: Activation }>()({
   name: 'Linear',
   inputs: { x: 'float32', w: 'float32', b: 'float32?' },

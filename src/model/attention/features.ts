@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { splitHeads } from '../../ops/heads.js';
+import { NO_WEIGHT } from '../../ops/linearAttention.js';
 import type { AttentionParameter, AttentionRows, AttentionShape } from './attention.js';
 import type { AttentionOption } from './options.js';
 import { gaussianProjection, RANDOM_FEATURES, type RandomFeatures } from './projection.js';
@@ -95,7 +96,7 @@ export function featureRows(
     let seen: tf.Tensor = products;
     if (logWeights) {
       // Relative to the largest that a query sees.
-      const hidden = tf.mul(tf.sub(1, tf.cast(past(from, rows, length), 'float32')), -1e30);
+      const hidden = tf.mul(tf.sub(1, tf.cast(past(from, rows, length), 'float32')), NO_WEIGHT);
       const logs = tf.add(tf.slice(logWeights, [head ?? 0, 0, 0], [count, 1, -1]), hidden);
       seen = tf.mul(seen, tf.exp(tf.sub(logs, tf.max(logs, 2, true))));
     } else if (causal) {

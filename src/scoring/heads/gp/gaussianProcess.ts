@@ -65,7 +65,7 @@ export class GaussianProcess {
    * Fits the hyperparameters and conditions on the rows.
    * @param rows of `inputs` and `measured`
    * @param measured [inputs.n]
-   * @param parameters hyperparameters to take as they are, as a saved head has them
+   * @param options.parameters hyperparameters to take as they are, as a saved head has them
    * @throws InputError for fewer than three rows, or values that are all equal
    */
   static fit(
