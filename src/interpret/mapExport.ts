@@ -66,6 +66,22 @@ function fromOne(index: number | 'mean'): number | 'mean' {
   return index === 'mean' ? index : index + 1;
 }
 
+/** The maps of all proteins in turn, tile by tile, cut to what is asked for; `length` is in tokens. */
+async function* croppedTiles(
+  model: LanguageModel,
+  records: readonly NamedSequence[],
+  options: MapExportOptions,
+  report: (done: number) => void,
+) {
+  for (const [index, { id, sequence }] of records.entries()) {
+    const tokens = model.alphabet.encode(sequence);
+    for await (const tile of tilesOf(model, tokens, options)) {
+      yield { id, length: tokens.length, ...crop(tile, tokens.length, options) };
+    }
+    report(index + 1);
+  }
+}
+
 /**
  * Writes maps as arrays: for each protein one [layers, heads, length, length] in an `.npz` or `.safetensors` file, or of
  * one protein an `.npy`.
@@ -96,15 +112,10 @@ export async function writeMapArrays(
     },
   );
   try {
-    for (const [index, { sequence }] of records.entries()) {
-      const tokens = model.alphabet.encode(sequence);
-      for await (const tile of tilesOf(model, tokens, options)) {
-        const { values } = crop(tile, tokens.length, options);
-        if (values.length > 0) {
-          await file.write(values);
-        }
+    for await (const { values } of croppedTiles(model, records, options, report)) {
+      if (values.length > 0) {
+        await file.write(values);
       }
-      report(index + 1);
     }
     await file.close();
   } catch (error) {
@@ -127,24 +138,19 @@ export async function writeMapTable(
   const file = await AtomicFile.create(path);
   try {
     await file.write('sequence_id,layer,head,query,key,attention\n');
-    for (const [index, { id, sequence }] of records.entries()) {
-      const tokens = model.alphabet.encode(sequence);
+    const shift = options.residues ? 1 : 0;
+    for await (const { id, length, layer, head, from, values } of croppedTiles(model, records, options, report)) {
       const name = /[",\n]/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
-      const shift = options.residues ? 1 : 0;
-      for await (const tile of tilesOf(model, tokens, options)) {
-        const { layer, head, from, values } = crop(tile, tokens.length, options);
-        const width = tokens.length - 2 * shift;
-        const prefix = `${name},${fromOne(layer)},${fromOne(head)}`;
-        for (let row = 0; row * width < values.length; row++) {
-          const lines: string[] = [];
-          for (let key = 0; key < width; key++) {
-            const value = Number(values[row * width + key].toPrecision(7));
-            lines.push(`${prefix},${from + row + shift},${key + shift},${value}\n`);
-          }
-          await file.write(lines.join(''));
+      const width = length - 2 * shift;
+      const prefix = `${name},${fromOne(layer)},${fromOne(head)}`;
+      for (let row = 0; row * width < values.length; row++) {
+        const lines: string[] = [];
+        for (let key = 0; key < width; key++) {
+          const value = Number(values[row * width + key].toPrecision(7));
+          lines.push(`${prefix},${from + row + shift},${key + shift},${value}\n`);
         }
+        await file.write(lines.join(''));
       }
-      report(index + 1);
     }
     await file.commit();
   } catch (error) {
